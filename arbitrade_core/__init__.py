@@ -1,0 +1,1 @@
+"""Arbitrade's framework: it knows no exchange and no strategy (see docs/architecture.md)."""

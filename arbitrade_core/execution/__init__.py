@@ -1,0 +1,1 @@
+"""Carrying plans out: lifecycles, executors, the unwind planner, the paper venue."""

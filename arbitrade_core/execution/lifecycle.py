@@ -1,0 +1,191 @@
+"""The lifecycles of orders and runs, as tables; and the run: the state of one plan being carried out.
+
+A venue that breaks the order table is a remote error; us breaking one is a bug and halts (STYLE 6).
+"""
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import StrEnum
+
+from arbitrade_core.domain import Done, DoneReason, Fill, Order, OrderEvent, Plan, Rejected
+from arbitrade_core.errors import InvariantError, ProtocolError
+from arbitrade_core.money import ZERO
+
+
+class OrderState(StrEnum):
+    INTENDED = "intended"
+    """in the journal, not sent"""
+    SENT = "sent"
+    OPEN = "open"
+    PARTIAL = "partial"
+    FILLED = "filled"
+    CANCELED = "canceled"
+    EXPIRED = "expired"
+    REJECTED = "rejected"
+    UNKNOWN = "unknown"
+    """sent, and what became of it must be settled by evidence"""
+
+
+ORDER_TRANSITIONS: dict[OrderState, frozenset[OrderState]] = {
+    OrderState.INTENDED: frozenset({OrderState.SENT, OrderState.CANCELED}),
+    OrderState.SENT: frozenset(
+        {
+            OrderState.OPEN,
+            OrderState.PARTIAL,
+            OrderState.FILLED,
+            OrderState.CANCELED,
+            OrderState.EXPIRED,
+            OrderState.REJECTED,
+            OrderState.UNKNOWN,
+        }
+    ),
+    OrderState.OPEN: frozenset(
+        {OrderState.PARTIAL, OrderState.FILLED, OrderState.CANCELED, OrderState.EXPIRED, OrderState.UNKNOWN}
+    ),
+    OrderState.PARTIAL: frozenset(
+        {OrderState.PARTIAL, OrderState.FILLED, OrderState.CANCELED, OrderState.EXPIRED, OrderState.UNKNOWN}
+    ),
+    OrderState.UNKNOWN: frozenset(
+        {
+            OrderState.OPEN,
+            OrderState.PARTIAL,
+            OrderState.FILLED,
+            OrderState.CANCELED,
+            OrderState.EXPIRED,
+            OrderState.REJECTED,
+        }
+    ),
+    OrderState.FILLED: frozenset(),
+    OrderState.CANCELED: frozenset(),
+    OrderState.EXPIRED: frozenset(),
+    OrderState.REJECTED: frozenset(),
+}
+
+
+class RunState(StrEnum):
+    APPROVED = "approved"
+    """its plan is on the way to the journal"""
+    DROPPED = "dropped"
+    """gone at the last look, or halted: nothing was sent"""
+    RUNNING = "running"
+    SETTLING = "settling"
+    """a leg fell short; follow-ups are on the way"""
+    COMPLETED = "completed"
+    PARTIAL = "partial"
+    """ended in the start asset, smaller than planned"""
+    UNWOUND = "unwound"
+    MISSED = "missed"
+    """leg 1 filled nothing"""
+    STUCK = "stuck"
+    """holds inventory that no route brings home within the loss cap; the desk halted"""
+
+
+RUN_TRANSITIONS: dict[RunState, frozenset[RunState]] = {
+    RunState.APPROVED: frozenset({RunState.DROPPED, RunState.RUNNING}),
+    RunState.RUNNING: frozenset(
+        {
+            RunState.SETTLING,
+            RunState.COMPLETED,
+            RunState.PARTIAL,
+            RunState.UNWOUND,
+            RunState.MISSED,
+            RunState.STUCK,
+        }
+    ),
+    RunState.SETTLING: frozenset({RunState.COMPLETED, RunState.PARTIAL, RunState.UNWOUND, RunState.STUCK}),
+    RunState.DROPPED: frozenset(),
+    RunState.COMPLETED: frozenset(),
+    RunState.PARTIAL: frozenset(),
+    RunState.UNWOUND: frozenset(),
+    RunState.MISSED: frozenset(),
+    RunState.STUCK: frozenset(),
+}
+
+
+@dataclass(slots=True)
+class OrderRecord:
+    """One order's life as its events told it."""
+
+    order: Order
+    purpose: str
+    """`leg 1`, `leg 2` ..., or a follow-up's `complete` / `reverse`"""
+    state: OrderState = OrderState.INTENDED
+    fills: dict[str, Fill] = field(default_factory=dict)
+    """by exec_id: booking is idempotent"""
+    sent_ns: int | None = None
+    done_ns: int | None = None
+    reason: str = ""
+
+    @property
+    def filled_qty(self) -> Decimal:
+        return sum((fill.qty for fill in self.fills.values()), ZERO)
+
+    @property
+    def over(self) -> bool:
+        return not ORDER_TRANSITIONS[self.state]
+
+    def move(self, state: OrderState, error: type[Exception] = ProtocolError) -> None:
+        if state not in ORDER_TRANSITIONS[self.state]:
+            raise error(f"order {self.order.id} cannot go from {self.state} to {state}")
+        self.state = state
+
+
+@dataclass(frozen=True, slots=True)
+class Go:
+    """The plan is durable and the last look found it still good."""
+
+
+@dataclass(frozen=True, slots=True)
+class FollowUpDurable:
+    """The follow-up order asked for is in the journal and may go."""
+
+    order: Order
+
+
+type RunEvent = Go | FollowUpDurable | Rejected | Fill | Done
+
+
+@dataclass(slots=True)
+class Run:
+    """One plan being carried out. Changed by its executor and its desk, inside a step, by nobody else."""
+
+    plan: Plan
+    state: RunState = RunState.APPROVED
+    orders: dict[str, OrderRecord] = field(default_factory=dict)
+    holdings: dict[str, Decimal] = field(default_factory=dict)
+    """what the run holds of each asset, reserved from everybody else; starts as {start_asset: start}"""
+    next_leg: int = 0
+    follow_ups: int = 0
+    note: str = ""
+    ended_ns: int | None = None
+
+    def move(self, state: RunState) -> None:
+        if state not in RUN_TRANSITIONS[self.state]:
+            raise InvariantError(f"plan {self.plan.id} cannot go from {self.state} to {state}")
+        self.state = state
+
+    @property
+    def over(self) -> bool:
+        return not RUN_TRANSITIONS[self.state]
+
+    @property
+    def pending(self) -> list[OrderRecord]:
+        """Orders sent or about to be, whose end is not known."""
+        return [record for record in self.orders.values() if not record.over]
+
+
+def order_state_after(record: OrderRecord, event: OrderEvent) -> OrderState:
+    """The state an event of the venue leads to."""
+    match event:
+        case Rejected():
+            return OrderState.REJECTED
+        case Fill():
+            return OrderState.PARTIAL
+        case Done(reason=DoneReason.FILLED):
+            return OrderState.FILLED
+        case Done(reason=DoneReason.EXPIRED):
+            return OrderState.EXPIRED
+        case Done():
+            return OrderState.CANCELED
+        case _:
+            return OrderState.OPEN if record.state in (OrderState.SENT, OrderState.UNKNOWN) else record.state

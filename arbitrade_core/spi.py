@@ -1,0 +1,370 @@
+"""The shapes plugins implement and what they are given to work with.
+
+A plugin registers objects of these shapes through the hooks in `hooks.py`; the engine calls the objects. None of
+them does I/O, reads a clock, or keeps a reference to anything but what it is handed. What they read is read-only:
+the engine's state changes inside `Engine.step` alone.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+from arbitrade_core.domain import (
+    Alert,
+    Asset,
+    Candidate,
+    Fee,
+    FeeSnapshot,
+    Leg,
+    LegId,
+    Ns,
+    Order,
+    OrderEvent,
+    Pair,
+    PairId,
+    Plan,
+    PlanKind,
+    Severity,
+    Side,
+)
+from arbitrade_core.events import BookUpdate, Clockwork, ConnId
+
+if TYPE_CHECKING:
+    from arbitrade_core.book import Book, Level
+    from arbitrade_core.execution.lifecycle import Run, RunEvent
+
+# --- what plugins read --------------------------------------------------------------------------------------
+
+SELL_ROSE = 1
+BUY_ROSE = 2
+"""Bits of `rose` in `Detector.on_change`: which of the pair's two gross rates rose."""
+
+
+class MarketView(Protocol):
+    """What everybody sees. Indexes: `pairs` and `books` by PairId, `rate` by LegId."""
+
+    @property
+    def pairs(self) -> Sequence[Pair]: ...
+    @property
+    def books(self) -> Sequence["Book"]: ...
+    @property
+    def rate(self) -> Sequence[float]:
+        """Gross rate of every directed leg: units got per unit spent, 0.0 when the leg cannot be used (TRADING 1)."""
+        ...
+
+    def leg(self, leg: LegId) -> Leg: ...
+    def pair_id(self, symbol: str) -> PairId | None: ...
+    def asset(self, symbol: str) -> Asset | None: ...
+    def tradable(self, pair: PairId) -> bool:
+        """Listed, online and enabled, whatever the state of its book: what an index of cycles is built over."""
+        ...
+
+    def usable(self, pair: PairId) -> bool:
+        """Tradable, with a live, verified, uncrossed book."""
+        ...
+
+    def mark(self, asset: str, valuation_asset: str) -> Decimal | None:
+        """Value of one unit, from mids of healthy books, direct or over two hops (TRADING 22); None: no mark."""
+        ...
+
+    def alive_age_ns(self, pair: PairId, now: Ns) -> int | None:
+        """Time since the pair's connection last proved alive; None when no connection carries it."""
+        ...
+
+    def feed_lag_ns(self, pair: PairId) -> int | None:
+        """Receive minus exchange time of the pair's last message, clock offset taken out; None when unknown."""
+        ...
+
+    def changed_age_ns(self, pair: PairId, now: Ns) -> int | None:
+        """Time since the book last changed. Quiet pairs are normal; shown, rarely limited (TRADING 28)."""
+        ...
+
+
+class DeskView(Protocol):
+    """One account as risk checks and executors see it. Amounts are exact; values are in `valuation_asset`."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def valuation_asset(self) -> str: ...
+    @property
+    def market(self) -> MarketView: ...
+    @property
+    def fees(self) -> FeeSnapshot | None: ...
+    @property
+    def halted(self) -> str | None:
+        """Why the desk sends nothing new; None when it may."""
+        ...
+
+    @property
+    def exchange_status(self) -> str:
+        """`online`, or what the exchange calls its trouble; `unknown` before it said anything."""
+        ...
+
+    @property
+    def open_plans(self) -> Sequence[Plan]:
+        """Approved and not yet ended."""
+        ...
+
+    @property
+    def consecutive_failures(self) -> int: ...
+    def available(self, asset: str) -> Decimal:
+        """Balance that no open plan holds."""
+        ...
+
+    def residue(self, asset: str) -> Decimal: ...
+    def value(self, asset: str, amount: Decimal) -> Decimal | None: ...
+    def depth(self, leg: LegId) -> Sequence["Level"]:
+        """What an order on this leg could take, best first, verified levels only, less what was taken or promised."""
+        ...
+
+    def fee(self, symbol: str) -> Fee | None: ...
+    def banned_until(self, leg: LegId) -> Ns | None:
+        """After a failure the directed leg that failed rests (TRADING 19)."""
+        ...
+
+    def plans_since(self, since: Ns, key: str | None = None) -> int:
+        """Plans approved since then, of one cycle or of all."""
+        ...
+
+    def trading_pnl(self, since: Ns) -> Decimal:
+        """Realised by plans that ended since then, unwinds included, never flows (TRADING 23)."""
+        ...
+
+    def unwind_loss(self, since: Ns) -> Decimal:
+        """Lost (positive) by plans that ended otherwise than completed."""
+        ...
+
+    def drawdown(self) -> Decimal | None:
+        """Fall of trading plus revaluation from its peak, positive; None when something cannot be marked."""
+        ...
+
+
+class Hurdles(Protocol):
+    """What a cycle must return gross to be worth pricing, over all desks (TRADING 2)."""
+
+    def break_even(self, legs: Sequence[LegId]) -> float:
+        """Lowest over desks of 1 / fee factors; inf when no desk has fees for every leg."""
+        ...
+
+    def required(self, legs: Sequence[LegId]) -> float:
+        """Lowest over desks of required return / fee factors; inf likewise."""
+        ...
+
+    def start_assets(self) -> frozenset[str]: ...
+
+
+# --- feeds --------------------------------------------------------------------------------------------------
+
+
+class FeedPort(Protocol):
+    """A feed's way into the engine. Every call takes effect at once, inside the running step."""
+
+    @property
+    def clockwork(self) -> Clockwork: ...
+    def connect(self, url: str) -> ConnId: ...
+    def transmit(self, conn: ConnId, data: bytes) -> None: ...
+    def disconnect(self, conn: ConnId) -> None: ...
+    def list_assets(self, assets: Sequence[Asset]) -> None: ...
+    def list_pairs(self, pairs: Sequence[Pair], now: Ns) -> list[PairId]:
+        """Announce new or changed pairs. A change of increments clears the book: fetch a snapshot (see `resync`)."""
+        ...
+
+    def carried_by(self, pair: PairId, conn: ConnId | None, now: Ns) -> None:
+        """Which connection carries the pair's book; None: none, and the book is out of use."""
+        ...
+
+    def quarantine(self, pair: PairId, reason: str, now: Ns) -> None:
+        """Take one pair out of use until a verified snapshot arrives."""
+        ...
+
+    def clock_offset(self, offset_ns: int) -> None:
+        """Exchange clock minus ours, as estimated from pings."""
+        ...
+
+    def exchange_status(self, status: str, now: Ns) -> None: ...
+    def fault(self, kind: str, detail: str, now: Ns) -> None:
+        """Something the other side did that it should not have. Counted by kind; kept, newest last, for `doctor`."""
+        ...
+
+    def alert(self, severity: Severity, topic: str, text: str, now: Ns) -> None: ...
+
+
+class Feed(Protocol):
+    """Market data of one exchange as a sans-I/O state machine. Feeding it bytes never raises."""
+
+    @property
+    def name(self) -> str: ...
+    def start(self, port: FeedPort, now: Ns) -> None: ...
+    def stop(self, now: Ns) -> None: ...
+    def carry(self, pairs: Collection[PairId], now: Ns) -> None:
+        """The pairs whose books are wanted from now on; replaces the previous wish."""
+        ...
+
+    def resync(self, pair: PairId, now: Ns) -> None:
+        """The pair is quarantined: get a fresh snapshot, at a pace the exchange allows."""
+        ...
+
+    def on_open(self, conn: ConnId, now: Ns) -> None: ...
+    def on_close(self, conn: ConnId, code: int, reason: str, now: Ns) -> None: ...
+    def on_frame(self, conn: ConnId, data: bytes, now: Ns) -> Sequence[BookUpdate]: ...
+
+
+# --- detectors ----------------------------------------------------------------------------------------------
+
+
+class Vanished(msgspec.Struct, frozen=True):
+    """A candidate offered before is no longer above its hurdle."""
+
+    key: str
+
+
+type Finding = Candidate | Vanished
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """How often one cycle was looked at and how far it got before pricing: the top of the funnel."""
+
+    evaluated: int
+    gross_positive: int
+    after_fees: int
+
+
+class Detector(Protocol):
+    """Finds candidates. Called synchronously on every message of a pair it asked for: count in microseconds."""
+
+    @property
+    def name(self) -> str: ...
+    def rebuild(self, market: MarketView, hurdles: Hurdles, now: Ns) -> Collection[PairId]:
+        """Fees, thresholds, pairs or start assets changed: index anew, keep counters, return the pairs to be called for.
+
+        The engine then offers `active()`, so no finding is returned here (TRADING 4).
+        """
+        ...
+
+    def on_change(self, pair: PairId, rose: int, now: Ns) -> Sequence[Finding]:
+        """The pair's book changed; `rose` holds SELL_ROSE and BUY_ROSE bits (TRADING 3)."""
+        ...
+
+    def active(self) -> Sequence[Finding]:
+        """Everything above its hurdle by current rates, and what vanished since the last call."""
+        ...
+
+    def detections(self) -> Mapping[str, Detection]:
+        """Counters by cycle key since start. Not on the hot path."""
+        ...
+
+
+# --- risk ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A risk check's no. `reason` names the figure, the limit and the currency."""
+
+    check: str
+    reason: str
+
+
+class RiskCheck(Protocol):
+    """May a plan be executed? Raising refuses (and quarantines the check's plugin object)."""
+
+    @property
+    def name(self) -> str: ...
+    def check(self, plan: Plan, desk: DeskView, now: Ns) -> Refused | None: ...
+
+
+# --- execution ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Send this order of the plan; its intent is already durable."""
+
+    order: Order
+
+
+@dataclass(frozen=True, slots=True)
+class FollowUp:
+    """Journal this new order first, then send it (TRADING 18)."""
+
+    order: Order
+    purpose: str
+    """`complete` or `reverse`"""
+
+
+@dataclass(frozen=True, slots=True)
+class BanLeg:
+    leg: LegId
+    reason: str
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """How a plan ended. `kind`: completed | partial | unwound | missed | stuck (residue beyond the loss cap)."""
+
+    kind: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class HaltDesk:
+    reason: str
+
+
+type Action = Place | FollowUp | BanLeg | Finish | HaltDesk
+
+
+class Executor(Protocol):
+    """Carries a plan's legs out. A pure state machine over `run`: no I/O, no clock, nothing kept between runs."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def kinds(self) -> frozenset[PlanKind]: ...
+    def step(self, run: "Run", event: "RunEvent", desk: DeskView, now: Ns) -> Sequence[Action]: ...
+
+
+class VenuePort(Protocol):
+    """A venue's way into the engine."""
+
+    @property
+    def clockwork(self) -> Clockwork: ...
+    @property
+    def market(self) -> MarketView: ...
+    def deliver(self, event: OrderEvent, now: Ns) -> None: ...
+
+
+class Venue(Protocol):
+    """Where a desk's orders go: a sans-I/O state machine of orders."""
+
+    @property
+    def name(self) -> str: ...
+    def start(self, port: VenuePort, now: Ns) -> None: ...
+    def submit(self, order: Order, now: Ns) -> None: ...
+    def taken(self, pair: PairId, side: Side) -> Mapping[int, int]:
+        """Lots per price tick that this desk took from what an order of `side` can take and the market still shows."""
+        ...
+
+    def on_update(self, update: BookUpdate, now: Ns) -> None:
+        """Called after a book on which `taken` is not empty changed."""
+        ...
+
+
+# --- notifiers ----------------------------------------------------------------------------------------------
+
+
+class Notifier(Protocol):
+    """Tells people. Called outside the engine; `send` returns at once and never blocks trading."""
+
+    @property
+    def name(self) -> str: ...
+    def send(self, alert: Alert) -> None: ...
