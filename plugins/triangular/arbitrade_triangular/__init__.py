@@ -1,0 +1,1 @@
+"""Triangular arbitrage: the cycle index and the incremental detector."""

@@ -1,0 +1,535 @@
+"""The one door: `step(input) -> commands`, synchronous and deterministic.
+
+The engine owns everything that changes: market, detectors' sets, desks. It does no I/O and reads no clock; the
+shell (`runtime`, a replay, a simulation) feeds it inputs that carry their time and carries its commands out. Due
+timers run before any input stamped later, at their due time (TRADING 35).
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from arbitrade_core.clock import Timers
+from arbitrade_core.desk import Desk
+from arbitrade_core.domain import Alert, Asset, Candidate, LegId, Ns, Order, Pair, PairId, Severity
+from arbitrade_core.events import (
+    Append,
+    BookUpdate,
+    Closed,
+    Command,
+    Connect,
+    ConnId,
+    Disconnect,
+    Durable,
+    FeesLoaded,
+    Frame,
+    Halt,
+    Input,
+    JournalBack,
+    JournalLost,
+    Notify,
+    Observe,
+    Opened,
+    PairsEnabled,
+    Resume,
+    Send,
+    StartAssets,
+    Thresholds,
+    Tick,
+    Transmit,
+)
+from arbitrade_core.funnel import Appearances, detection_totals
+from arbitrade_core.journal import Fields, Record, Stream
+from arbitrade_core.market import IGNORED, Block, Market
+from arbitrade_core.money import exact
+from arbitrade_core.spi import Detector, Feed, Finding, Vanished
+
+SYSTEM_STREAM = "system"
+"""Records that belong to no desk: halts, quarantines, faults."""
+
+CROSSED_LIMIT_NS = 5_000_000_000
+"""A book that stays crossed this long is fetched anew: Kraken's checksum vouches for crossed books too."""
+
+
+class Engine:
+    """One market, its feeds and detectors, and the desks that trade on it."""
+
+    def __init__(
+        self,
+        *,
+        market: Market,
+        feeds: Sequence[Feed],
+        detectors: Sequence[Detector],
+        desks: Sequence[Desk],
+        system: Stream | None = None,
+    ) -> None:
+        self.market = market
+        self.detectors = list(detectors)
+        self.desks = list(desks)
+        self.timers = Timers()
+        self.appearances = Appearances()
+        self.faults: dict[str, int] = {}
+        self.last_fault: dict[str, str] = {}
+        self.halted: str | None = None
+        self.journal_lost: str | None = None
+        self.exchange_status = "unknown"
+        self.now: Ns = 0
+        self.frames = 0
+        self.updates = 0
+        self.checksums_ok = 0
+        self.checksums_bad = 0
+        self.candidates = 0
+        self._system = system or Stream(SYSTEM_STREAM)
+        self._ports = [_FeedPort(self, feed) for feed in feeds]
+        self._feed_of: dict[ConnId, Feed] = {}
+        self._connections = 0
+        self._commands: list[Command] = []
+        self._records: list[Record] = []
+        self._watchers: list[tuple[Detector, ...]] = []
+        self._enabled: frozenset[str] | None = None
+        self._reindex = False
+        self._offer_again: set[str] = set()
+        self._waiting: dict[str, list[tuple[int, Callable[[Ns], None]]]] = {}
+        self._crossed_since: dict[PairId, Ns] = {}
+        self._handlers: dict[type, Callable[[Any], None]] = {
+            Frame: self._on_frame,
+            Opened: self._on_opened,
+            Closed: self._on_closed,
+            Tick: lambda event: None,
+            Durable: self._on_durable,
+            JournalLost: self._on_journal_lost,
+            JournalBack: self._on_journal_back,
+            FeesLoaded: self._on_fees,
+            PairsEnabled: self._on_pairs_enabled,
+            StartAssets: self._on_start_assets,
+            Thresholds: self._on_thresholds,
+            Halt: self._on_halt,
+            Resume: self._on_resume,
+        }
+
+    # --- the door ---
+
+    def start(self, now: Ns) -> Sequence[Command]:
+        """Connect the feeds and open the desks' books; call once, first."""
+        self.now = now
+        with exact():
+            for desk in self.desks:
+                desk.start(_DeskPort(self, desk), now)
+        for port in self._ports:
+            port.feed.start(port, now)
+        self._reindex = True
+        return self._finish(now)
+
+    def step(self, event: Input) -> Sequence[Command]:
+        """Take one input; return what is to be done, in order. Time never runs backwards here."""
+        now = event.now
+        if now < self.now:
+            now = event.now = self.now
+        if self.timers.next_due <= now:
+            self._run_timers(now)
+        self.now = now
+        self._handlers[type(event)](event)
+        if self._reindex or self._offer_again or self._records:
+            return self._finish(now)
+        if not self._commands:
+            return ()
+        commands, self._commands = self._commands, []
+        return commands
+
+    @property
+    def deadline(self) -> Ns:
+        """When `step(Tick)` is wanted at the latest; `clock.NEVER` when nothing is due."""
+        return self.timers.next_due
+
+    def stop(self, now: Ns) -> Sequence[Command]:
+        """Close the feeds and tell the appearances that are still open."""
+        for port in self._ports:
+            port.feed.stop(now)
+        closed = self.appearances.close_all(now)
+        if closed:
+            self._commands.append(Observe(tuple(closed)))
+        return self._finish(now)
+
+    def _finish(self, now: Ns) -> Sequence[Command]:
+        while self._reindex or self._offer_again:
+            if self._reindex:
+                self._index(now)
+            for desk_id in sorted(self._offer_again):
+                self._offer_again.discard(desk_id)
+                self._offer_active(desk_id, now)
+        if self._records:
+            self._commands.append(Append(tuple(self._records)))
+            self._records.clear()
+        commands, self._commands = self._commands, []
+        return commands
+
+    def _run_timers(self, now: Ns) -> None:
+        while (due := self.timers.pop(now)) is not None:
+            at, action = due
+            self.now = max(self.now, at)
+            with exact():
+                action(self.now)
+
+    # --- market data ---
+
+    def _on_frame(self, event: Frame) -> None:
+        conn, now = event.conn, event.now
+        feed = self._feed_of.get(conn)
+        if feed is None:
+            return
+        self.frames += 1
+        self.market.alive[conn] = now
+        for update in feed.on_frame(conn, event.data, now):
+            if update.snapshot:
+                self._on_snapshot(update, now)
+            else:
+                self._on_update(update, now)
+
+    def _on_update(self, update: BookUpdate, now: Ns) -> None:
+        """Decide first, verify right after; nothing leaves before the verification (DESIGN 4)."""
+        pair = update.pair
+        market = self.market
+        rose = market.apply(update, now)
+        if rose == IGNORED:
+            return
+        self.updates += 1
+        findings: Sequence[Finding] = ()
+        for detector in self._watchers[pair]:
+            found = detector.on_change(pair, rose, now)
+            if found:
+                findings = [*findings, *found]
+        if not update.verify(market.books[pair]):
+            self._mismatch(pair, now)
+            # Of what was found only the end of appearances stands; the rest rested on a book that is wrong.
+            self._offer([found for found in findings if isinstance(found, Vanished)], now)
+            return
+        self.checksums_ok += 1
+        if market.blocks[pair]:
+            self._watch_crossed(pair, now)
+        for desk in self.desks:
+            if desk.has_taken(pair):
+                desk.on_update(update, now)
+        if findings:
+            self._offer(findings, now)
+
+    def _on_snapshot(self, update: BookUpdate, now: Ns) -> None:
+        pair = update.pair
+        self.updates += 1
+        self._reweigh(pair, now)
+        if not self.market.restore(update, now):
+            self._mismatch(pair, now)
+            return
+        self.checksums_ok += 1
+        if self.market.usable(pair):
+            self._reweigh(pair, now, rose=3)
+        else:
+            self._watch_crossed(pair, now)
+
+    def _mismatch(self, pair: PairId, now: Ns) -> None:
+        self.checksums_bad += 1
+        self.quarantine(pair, "checksum mismatch", now)
+
+    def quarantine(self, pair: PairId, reason: str, now: Ns) -> None:
+        """Take one pair out of use, drop its cycles, and ask its feed for a fresh snapshot."""
+        if self.market.quarantine(pair, reason):
+            symbol = self.market.pairs[pair].symbol
+            self._record("quarantine", now, {"symbol": symbol, "reason": reason})
+            self.notify(Severity.WARNING, "market.quarantine", f"{symbol} is out of use: {reason}", now)
+        self._reweigh(pair, now)
+        for port in self._ports:
+            if pair in port.listed:
+                port.feed.resync(pair, now)
+
+    def _watch_crossed(self, pair: PairId, now: Ns) -> None:
+        """A crossed book is out of use by itself; one that stays crossed is quarantined and fetched anew."""
+        if not self.market.blocks[pair] & Block.CROSSED or pair in self._crossed_since:
+            return
+        self._crossed_since[pair] = now
+
+        def look(at: Ns) -> None:
+            del self._crossed_since[pair]
+            if self.market.blocks[pair] & Block.CROSSED:
+                self.quarantine(pair, f"crossed for {CROSSED_LIMIT_NS // 10**9} s", at)
+
+        self.timers.at(now + CROSSED_LIMIT_NS, look)
+
+    def _reweigh(self, pair: PairId, now: Ns, rose: int = 0) -> None:
+        """The pair's rates changed without an update: quarantined, released, listed, lost its connection."""
+        if pair < len(self._watchers):
+            findings: list[Finding] = []
+            for detector in self._watchers[pair]:
+                findings += detector.on_change(pair, rose if self.market.usable(pair) else 0, now)
+            self._offer(findings, now)
+
+    # --- offers ---
+
+    def _offer(self, findings: Iterable[Finding], now: Ns, only: Desk | None = None) -> None:
+        candidates: list[Candidate] = []
+        for finding in findings:
+            if isinstance(finding, Vanished):
+                closed = self.appearances.vanished(finding.key, now)
+                if closed is not None:
+                    self._commands.append(Observe((closed,)))
+            else:
+                candidates.append(finding)
+                self.appearances.seen(finding, self._path(finding.legs), now)
+        if candidates:
+            self.candidates += len(candidates)
+            with exact():
+                for desk in self.desks if only is None else (only,):
+                    desk.consider(candidates, now)
+
+    def _offer_active(self, desk_id: str, now: Ns) -> None:
+        """A desk's state freed something: it sees the active set again (TRADING 4)."""
+        desk = next(desk for desk in self.desks if desk.id == desk_id)
+        for detector in self.detectors:
+            self._offer(detector.active(), now, only=desk)
+
+    def _path(self, legs: Sequence[LegId]) -> str:
+        market_legs = self.market.legs
+        return " > ".join([market_legs[legs[0]].spends, *(market_legs[leg].gets for leg in legs)])
+
+    def offer_again(self, desk_id: str) -> None:
+        """Before this step ends, show the desk the active set once more."""
+        self._offer_again.add(desk_id)
+
+    # --- indexing ---
+
+    def _index(self, now: Ns) -> None:
+        """Pairs, fees, thresholds or start assets changed: everything is rebuilt and offered anew (TRADING 4)."""
+        self._reindex = False
+        watchers: list[list[Detector]] = [[] for _ in self.market.pairs]
+        for detector in self.detectors:
+            for pair in detector.rebuild(self.market, self, now):
+                watchers[pair].append(detector)
+        self._watchers = [tuple(row) for row in watchers]
+        wanted = [pair for pair, row in enumerate(self._watchers) if row]
+        for port in self._ports:
+            port.feed.carry([pair for pair in wanted if pair in port.listed], now)
+        for detector in self.detectors:
+            self._offer(detector.active(), now)
+
+    def break_even(self, legs: Sequence[LegId]) -> float:
+        """`spi.Hurdles`: what a detector's cycles must beat, over all desks."""
+        return min((desk.break_even(legs) for desk in self.desks), default=float("inf"))
+
+    def required(self, legs: Sequence[LegId]) -> float:
+        return min((desk.required(legs) for desk in self.desks), default=float("inf"))
+
+    def start_assets(self) -> frozenset[str]:
+        return frozenset(asset for desk in self.desks for asset in desk.start_assets)
+
+    def list_pairs(self, pairs: Sequence[Pair], listed: set[PairId], now: Ns) -> list[PairId]:
+        ids: list[PairId] = []
+        for pair in pairs:
+            pair_id, changed = self.market.list_pair(pair)
+            ids.append(pair_id)
+            listed.add(pair_id)
+            if changed:
+                self._apply_enabled(pair_id)
+                self._reweigh(pair_id, now)
+                self._reindex = True
+        return ids
+
+    def carried_by(self, pair: PairId, conn: ConnId | None, now: Ns) -> None:
+        self.market.carried_by(pair, conn)
+        if conn is None:
+            self._reweigh(pair, now)
+
+    def set_exchange_status(self, status: str, now: Ns) -> None:
+        if status != self.exchange_status:
+            self._record("exchange_status", now, {"was": self.exchange_status, "status": status})
+            self.exchange_status = status
+
+    # --- connections ---
+
+    def _on_opened(self, event: Opened) -> None:
+        feed = self._feed_of.get(event.conn)
+        if feed is not None:
+            self.market.alive[event.conn] = event.now
+            feed.on_open(event.conn, event.now)
+
+    def _on_closed(self, event: Closed) -> None:
+        feed = self._feed_of.pop(event.conn, None)
+        self.market.alive.pop(event.conn, None)
+        if feed is not None:
+            feed.on_close(event.conn, event.code, event.reason, event.now)
+
+    def connect(self, feed: Feed, url: str) -> ConnId:
+        self._connections += 1
+        self._feed_of[self._connections] = feed
+        self._commands.append(Connect(self._connections, url))
+        return self._connections
+
+    def command(self, command: Command) -> None:
+        self._commands.append(command)
+
+    # --- journal ---
+
+    def append(self, record: Record, durable: Callable[[Ns], None] | None = None) -> None:
+        """Journal a record with this step's others; `durable` runs when it is on disk."""
+        self._records.append(record)
+        if durable is not None:
+            self._waiting.setdefault(record.stream, []).append((record.seq, durable))
+
+    def _record(self, kind: str, now: Ns, data: Fields) -> None:
+        self.append(self._system.record(kind, now, data))
+
+    def _on_durable(self, event: Durable) -> None:
+        waiting = self._waiting.get(event.stream, [])
+        ready = [action for seq, action in waiting if seq <= event.seq]
+        if ready:
+            self._waiting[event.stream] = [entry for entry in waiting if entry[0] > event.seq]
+            with exact():
+                for action in ready:
+                    action(event.now)
+
+    def _on_journal_lost(self, event: JournalLost) -> None:
+        if self.journal_lost is None:
+            self.journal_lost = event.reason
+            text = f"no new plans: the journal cannot be written: {event.reason}"
+            self.notify(Severity.CRITICAL, "journal.lost", text, event.now)
+
+    def _on_journal_back(self, event: JournalBack) -> None:
+        if self.journal_lost is not None:
+            self.journal_lost = None
+            self.notify(Severity.INFO, "journal.back", "the journal is written again; plans resume", event.now)
+            self._offer_again |= {desk.id for desk in self.desks}
+
+    # --- operators ---
+
+    def _on_fees(self, event: FeesLoaded) -> None:
+        with exact():
+            self._desk(event.desk_id).take_fees(event.fees, event.now)
+        self._reindex = True
+
+    def _on_pairs_enabled(self, event: PairsEnabled) -> None:
+        self._enabled = event.symbols
+        self._record(
+            "pairs_enabled",
+            event.now,
+            {"symbols": None if event.symbols is None else sorted(event.symbols)},
+        )
+        for pair in range(len(self.market.pairs)):
+            self._apply_enabled(pair)
+            self._reweigh(pair, event.now)
+        self._reindex = True
+
+    def _apply_enabled(self, pair: PairId) -> None:
+        if self._enabled is None or self.market.pairs[pair].symbol in self._enabled:
+            self.market.release(pair, Block.DISABLED)
+        else:
+            self.market.block(pair, Block.DISABLED)
+
+    def _on_start_assets(self, event: StartAssets) -> None:
+        self._desk(event.desk_id).set_start_assets(event.assets, event.now)
+        self._reindex = True
+
+    def _on_thresholds(self, event: Thresholds) -> None:
+        self._desk(event.desk_id).set_thresholds(event, event.now)
+        self._reindex = True
+
+    def _on_halt(self, event: Halt) -> None:
+        if self.halted is None:
+            self.halted = event.reason
+            self._record("halt", event.now, {"reason": event.reason, "actor": event.actor})
+            self.notify(Severity.CRITICAL, "engine.halt", f"halted by {event.actor}: {event.reason}", event.now)
+
+    def _on_resume(self, event: Resume) -> None:
+        if self.halted is not None:
+            self._record("resume", event.now, {"was": self.halted, "actor": event.actor})
+            self.halted = None
+            self._offer_again |= {desk.id for desk in self.desks}
+
+    def _desk(self, desk_id: str) -> Desk:
+        return next(desk for desk in self.desks if desk.id == desk_id)
+
+    def notify(self, severity: Severity, topic: str, text: str, now: Ns) -> None:
+        self._commands.append(Notify(Alert(severity, topic, text, now)))
+
+    def funnel(self) -> Mapping[str, Any]:
+        """Detection counts and each desk's view, for whoever asks why there is no trade."""
+        detections = [row for detector in self.detectors for row in detector.detections().values()]
+        return {**detection_totals(detections), "desks": {desk.id: desk.funnel.view() for desk in self.desks}}
+
+
+class _FeedPort:
+    """One feed's way in (`spi.FeedPort`)."""
+
+    def __init__(self, engine: Engine, feed: Feed) -> None:
+        self._engine = engine
+        self.feed = feed
+        self.listed: set[PairId] = set()
+        self.clockwork = engine.timers
+
+    def connect(self, url: str) -> ConnId:
+        return self._engine.connect(self.feed, url)
+
+    def transmit(self, conn: ConnId, data: bytes) -> None:
+        self._engine.command(Transmit(conn, data))
+
+    def disconnect(self, conn: ConnId) -> None:
+        self._engine.command(Disconnect(conn))
+
+    def list_assets(self, assets: Sequence[Asset]) -> None:
+        self._engine.market.assets.update((asset.symbol, asset) for asset in assets)
+
+    def list_pairs(self, pairs: Sequence[Pair], now: Ns) -> list[PairId]:
+        return self._engine.list_pairs(pairs, self.listed, now)
+
+    def carried_by(self, pair: PairId, conn: ConnId | None, now: Ns) -> None:
+        self._engine.carried_by(pair, conn, now)
+
+    def quarantine(self, pair: PairId, reason: str, now: Ns) -> None:
+        self._engine.quarantine(pair, reason, now)
+
+    def clock_offset(self, offset_ns: int) -> None:
+        self._engine.market.clock_offset_ns = offset_ns
+
+    def exchange_status(self, status: str, now: Ns) -> None:
+        self._engine.set_exchange_status(status, now)
+
+    def fault(self, kind: str, detail: str, now: Ns) -> None:  # noqa: ARG002 - the shape of spi.FeedPort
+        self._engine.faults[kind] = self._engine.faults.get(kind, 0) + 1
+        self._engine.last_fault[kind] = detail
+
+    def alert(self, severity: Severity, topic: str, text: str, now: Ns) -> None:
+        self._engine.notify(severity, topic, text, now)
+
+
+class _DeskPort:
+    """One desk's way in (`desk.DeskPort`)."""
+
+    def __init__(self, engine: Engine, desk: Desk) -> None:
+        self._engine = engine
+        self._desk = desk
+        self.clockwork = engine.timers
+        self.market = engine.market
+        self.appearances = engine.appearances
+
+    @property
+    def blocked(self) -> str | None:
+        if self._engine.halted is not None:
+            return f"halted: {self._engine.halted}"
+        if self._engine.journal_lost is not None:
+            return f"journal lost: {self._engine.journal_lost}"
+        return None
+
+    @property
+    def exchange_status(self) -> str:
+        return self._engine.exchange_status
+
+    @property
+    def journal_lost(self) -> bool:
+        return self._engine.journal_lost is not None
+
+    def append(self, record: Record, durable: Callable[[Ns], None] | None = None) -> None:
+        self._engine.append(record, durable)
+
+    def send(self, order: Order) -> None:
+        self._engine.command(Send(self._desk.id, order))
+
+    def notify(self, severity: Severity, topic: str, text: str, now: Ns) -> None:
+        self._engine.notify(severity, topic, text, now)
+
+    def offer_again(self) -> None:
+        self._engine.offer_again(self._desk.id)

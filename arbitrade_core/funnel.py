@@ -1,0 +1,138 @@
+"""Where candidates stop: the answer to "why no trade?".
+
+Counts are offers: a cycle above its hurdle is offered on every message that touches it, and each offer stops at
+exactly one stage. An `Appearance` is one life of a mispricing, with the furthest stage any of its offers reached.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from decimal import Decimal
+from enum import IntEnum
+
+from arbitrade_core.domain import Candidate, Ns
+from arbitrade_core.events import Appearance
+from arbitrade_core.spi import Detection
+
+
+class Reached(IntEnum):
+    """The furthest stage an offer survived, or where it ended after all of them; ordered."""
+
+    CANDIDATE = 0
+    """above the hurdle, not profitable once its fees were computed exactly, or not priceable (no mark, no fee)"""
+    AFTER_FEES = 1
+    AFTER_ROUNDING = 2
+    AFTER_DEPTH = 3
+    AFTER_BUFFERS = 4
+    """good, but the desk could not act: halted, journal lost, already busy with this cycle"""
+    REFUSED = 5
+    """by a risk check"""
+    STALE = 6
+    """by the check of book health and age"""
+    GONE = 7
+    """approved, but not there any more at the last look"""
+    EXECUTED = 8
+    """its first leg was sent"""
+
+
+class DeskFunnel:
+    """One desk's counts by cycle key: how far each offer got, and which check refused."""
+
+    def __init__(self) -> None:
+        self.reached: dict[str, Counter[Reached]] = {}
+        self.refused: dict[str, Counter[str]] = {}
+
+    def count(self, key: str, stage: Reached, check: str | None = None) -> None:
+        self.reached.setdefault(key, Counter())[stage] += 1
+        if check is not None:
+            self.refused.setdefault(key, Counter())[check] += 1
+
+    def view(self, key: str | None = None) -> dict[str, int | dict[str, int]]:
+        """Offers that survived each stage, and where they ended; of one cycle or of all."""
+        reached: Counter[Reached] = Counter()
+        refused: Counter[str] = Counter()
+        for name in self.reached if key is None else (key,):
+            reached += self.reached.get(name, Counter())
+            refused += self.refused.get(name, Counter())
+
+        def beyond(stage: Reached) -> int:
+            return sum(count for furthest, count in reached.items() if furthest >= stage)
+
+        return {
+            "candidates": beyond(Reached.CANDIDATE),
+            "priced_after_fees": beyond(Reached.AFTER_FEES),
+            "after_rounding": beyond(Reached.AFTER_ROUNDING),
+            "after_depth": beyond(Reached.AFTER_DEPTH),
+            "after_buffers": beyond(Reached.AFTER_BUFFERS),
+            "desk_busy": reached[Reached.AFTER_BUFFERS],
+            "refused": dict(sorted(refused.items())),
+            "stale": reached[Reached.STALE],
+            "gone": reached[Reached.GONE],
+            "executed": reached[Reached.EXECUTED],
+        }
+
+
+def detection_totals(detections: Iterable[Detection]) -> dict[str, int]:
+    """The top of the funnel, summed."""
+    rows = list(detections)
+    return {
+        "evaluated": sum(row.evaluated for row in rows),
+        "gross_positive": sum(row.gross_positive for row in rows),
+        "after_fees": sum(row.after_fees for row in rows),
+    }
+
+
+class Appearances:
+    """Opens, follows and closes appearances."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, Appearance] = {}
+        self._reached: dict[str, tuple[Reached, str]] = {}
+        self._told: dict[str, set[str]] = {}
+        """by key: what was already journalled of this appearance"""
+
+    def seen(self, candidate: Candidate, path: str, now: Ns) -> None:
+        appearance = self._open.get(candidate.key)
+        gross_bps = (candidate.gross - 1.0) * 1e4
+        if appearance is None:
+            self._open[candidate.key] = Appearance(
+                candidate.strategy, candidate.key, path, now, None, gross_bps, None, "candidate", 1
+            )
+            self._reached[candidate.key] = (Reached.CANDIDATE, "candidate")
+            self._told[candidate.key] = set()
+            return
+        appearance.evaluations += 1
+        appearance.best_gross_bps = max(appearance.best_gross_bps, gross_bps)
+
+    def reached(self, key: str, stage: Reached, words: str, edge_bps: Decimal | None) -> None:
+        appearance = self._open.get(key)
+        if appearance is None:
+            return
+        if edge_bps is not None and (appearance.best_edge_bps is None or edge_bps > appearance.best_edge_bps):
+            appearance.best_edge_bps = edge_bps
+        if stage >= self._reached[key][0]:
+            self._reached[key] = (stage, words)
+
+    def first_time(self, key: str, what: str) -> bool:
+        """True once per appearance and thing: refusals are journalled once per appearance (DESIGN 6)."""
+        told = self._told.get(key)
+        if told is None or what in told:
+            return False
+        told.add(what)
+        return True
+
+    def vanished(self, key: str, now: Ns) -> Appearance | None:
+        appearance = self._open.pop(key, None)
+        if appearance is None:
+            return None
+        del self._told[key]
+        appearance.closed_ns = now
+        appearance.outcome = self._reached.pop(key)[1]
+        return appearance
+
+    def close_all(self, now: Ns) -> list[Appearance]:
+        """At the end of a run: what is open is told with the lifetime it had so far."""
+        return [closed for key in sorted(self._open) if (closed := self.vanished(key, now)) is not None]
+
+    def __len__(self) -> int:
+        return len(self._open)
+

@@ -1,0 +1,281 @@
+"""What everybody sees: all books, the gross rate of every directed leg, and the health of every pair.
+
+A leg that cannot be used has rate 0.0, so going out of use is a fall and coming back is a rise like any other
+(TRADING 1), and whoever ranks by rates needs no second look at health.
+"""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from enum import IntFlag
+
+from arbitrade_core.book import Book
+from arbitrade_core.domain import Asset, Leg, LegId, Ns, Pair, PairId, PairStatus, Side
+from arbitrade_core.events import BookUpdate, ConnId
+from arbitrade_core.money import ratio
+from arbitrade_core.spi import BUY_ROSE, SELL_ROSE
+
+
+class Block(IntFlag):
+    """Reasons why a pair is out of use; it is in use when none is left."""
+
+    NO_BOOK = 1
+    """no verified snapshot yet, or its connection is gone"""
+    QUARANTINED = 2
+    """its book was found wrong; only a verified snapshot lifts this"""
+    OFFLINE = 4
+    """the exchange says it does not trade"""
+    DISABLED = 8
+    """the operator does not want it"""
+    CROSSED = 16
+    """best bid at or above best ask: no market, whatever the checksum says"""
+
+
+_NEEDS_SNAPSHOT = int(Block.NO_BOOK | Block.QUARANTINED)
+_UNTRADABLE = int(Block.OFFLINE | Block.DISABLED)
+_CROSSED = int(Block.CROSSED)
+
+IGNORED = -1
+"""`Market.apply` did not take the update: the pair waits for a snapshot."""
+
+
+class Market:
+    """Implements `spi.MarketView`; changed only inside an engine's step."""
+
+    def __init__(self, depth: int = 10) -> None:
+        self.depth = depth
+        self.pairs: list[Pair] = []
+        self.books: list[Book] = []
+        self.rate: list[float] = []
+        self.legs: list[Leg] = []
+        self.blocks: list[int] = []
+        self.reason: list[str] = []
+        """why the pair was last quarantined"""
+        self.alive: dict[ConnId, Ns] = {}
+        """when each connection last proved alive"""
+        self.clock_offset_ns = 0
+        """exchange clock minus ours"""
+        self.crossed_count = 0
+        self.assets: dict[str, Asset] = {}
+        self._ids: dict[str, PairId] = {}
+        self._scale: list[float] = []
+        self._carrier: list[ConnId | None] = []
+        self._changed: list[Ns] = []
+        self._last: list[BookUpdate | None] = []
+        self._received: list[Ns] = []
+        self._pairs_of: dict[str, list[PairId]] = {}
+
+    # --- listing ---
+
+    def list_pair(self, pair: Pair) -> tuple[PairId, bool]:
+        """Add a pair or replace its listing; returns its id and whether anything changed.
+
+        New precisions or increments make the old levels meaningless: the book is cleared and waits for a snapshot.
+        """
+        known = self._ids.get(pair.symbol)
+        if known is None:
+            return self._add(pair), True
+        old = self.pairs[known]
+        if old == pair:
+            return known, False
+        self.pairs[known] = pair
+        self._scale[known] = 10.0**pair.price_decimals
+        if (old.price_decimals, old.qty_decimals) != (pair.price_decimals, pair.qty_decimals):
+            self.books[known].clear()
+            self.block(known, Block.NO_BOOK)
+        self._status(known)
+        return known, True
+
+    def _add(self, pair: Pair) -> PairId:
+        pair_id = len(self.pairs)
+        self._ids[pair.symbol] = pair_id
+        self.pairs.append(pair)
+        self.books.append(Book(self.depth))
+        self.rate += (0.0, 0.0)
+        self.legs.append(Leg(2 * pair_id, pair_id, pair.symbol, Side.SELL, pair.base, pair.quote))
+        self.legs.append(Leg(2 * pair_id + 1, pair_id, pair.symbol, Side.BUY, pair.quote, pair.base))
+        self.blocks.append(int(Block.NO_BOOK))
+        self.reason.append("")
+        self._scale.append(10.0**pair.price_decimals)
+        self._carrier.append(None)
+        self._changed.append(0)
+        self._last.append(None)
+        self._received.append(0)
+        self._pairs_of.setdefault(pair.base, []).append(pair_id)
+        self._pairs_of.setdefault(pair.quote, []).append(pair_id)
+        self._status(pair_id)
+        return pair_id
+
+    def _status(self, pair: PairId) -> None:
+        if self.pairs[pair].status is PairStatus.ONLINE:
+            self.release(pair, Block.OFFLINE)
+        else:
+            self.block(pair, Block.OFFLINE)
+
+    # --- books ---
+
+    def apply(self, update: BookUpdate, now: Ns) -> int:
+        """Apply an update, not yet verified. Returns SELL_ROSE | BUY_ROSE bits, or IGNORED."""
+        pair = update.pair
+        if self.blocks[pair] & _NEEDS_SNAPSHOT:
+            return IGNORED
+        book = self.books[pair]
+        depth = self.depth
+        if update.bids:
+            book.bids.change(update.bids, depth)
+        if update.asks:
+            book.asks.change(update.asks, depth)
+        self._changed[pair] = self._received[pair] = now
+        self._last[pair] = update
+        return self._rerate(pair)
+
+    def restore(self, update: BookUpdate, now: Ns) -> bool:
+        """Replace a book by a snapshot, and put the pair back into use if the snapshot verifies."""
+        pair = update.pair
+        self.block(pair, Block.NO_BOOK)
+        book = self.books[pair]
+        book.apply(update.bids, update.asks, snapshot=True)
+        self._changed[pair] = self._received[pair] = now
+        # A snapshot carries the time of the book's last change, not of its sending (PROTOCOL 1.7, rule 7).
+        self._last[pair] = None
+        if not update.verify(book):
+            return False
+        self.release(pair, Block.NO_BOOK | Block.QUARANTINED)
+        return True
+
+    def _rerate(self, pair: PairId) -> int:
+        book = self.books[pair]
+        bids, asks = book.bids.keys, book.asks.keys
+        rate, scale, leg = self.rate, self._scale[pair], 2 * pair
+        blocks = self.blocks[pair]
+        if bids and asks and -bids[0] >= asks[0]:
+            if not blocks & _CROSSED:
+                self.crossed_count += 1
+                self.blocks[pair] = blocks = blocks | _CROSSED
+        elif blocks & _CROSSED:
+            self.blocks[pair] = blocks = blocks & ~_CROSSED
+        if blocks:
+            rate[leg] = rate[leg + 1] = 0.0
+            return 0
+        sell = -bids[0] / scale if bids else 0.0
+        buy = scale / asks[0] if asks else 0.0
+        rose = 0
+        if sell > rate[leg]:
+            rose = SELL_ROSE
+        if buy > rate[leg + 1]:
+            rose |= BUY_ROSE
+        rate[leg] = sell
+        rate[leg + 1] = buy
+        return rose
+
+    # --- health ---
+
+    def block(self, pair: PairId, why: Block) -> None:
+        self.blocks[pair] |= int(why)
+        self.rate[2 * pair] = self.rate[2 * pair + 1] = 0.0
+
+    def release(self, pair: PairId, why: Block) -> int:
+        """Lift a reason; returns which rates rose."""
+        self.blocks[pair] &= ~int(why)
+        return self._rerate(pair)
+
+    def quarantine(self, pair: PairId, reason: str) -> bool:
+        """Take one pair out of use until a snapshot verifies; False when it already was."""
+        fresh = not self.blocks[pair] & Block.QUARANTINED
+        self.reason[pair] = reason
+        self.block(pair, Block.QUARANTINED)
+        return fresh
+
+    def carried_by(self, pair: PairId, conn: ConnId | None) -> None:
+        self._carrier[pair] = conn
+        if conn is None:
+            self.block(pair, Block.NO_BOOK)
+
+    # --- reading ---
+
+    def leg(self, leg: LegId) -> Leg:
+        return self.legs[leg]
+
+    def pair_id(self, symbol: str) -> PairId | None:
+        return self._ids.get(symbol)
+
+    def asset(self, symbol: str) -> Asset | None:
+        return self.assets.get(symbol)
+
+    def tradable(self, pair: PairId) -> bool:
+        return not self.blocks[pair] & _UNTRADABLE
+
+    def usable(self, pair: PairId) -> bool:
+        return not self.blocks[pair]
+
+    def carrier(self, pair: PairId) -> ConnId | None:
+        return self._carrier[pair]
+
+    def alive_age_ns(self, pair: PairId, now: Ns) -> int | None:
+        conn = self._carrier[pair]
+        last = None if conn is None else self.alive.get(conn)
+        return None if last is None else max(0, now - last)
+
+    def feed_lag_ns(self, pair: PairId) -> int | None:
+        last = self._last[pair]
+        sent = None if last is None else last.exchange_ns()
+        if sent is None:
+            # A book fresh from its snapshot has shown no lag yet: it is as young as its connection.
+            return 0 if last is None and self.usable(pair) else None
+        return self._received[pair] + self.clock_offset_ns - sent
+
+    def changed_age_ns(self, pair: PairId, now: Ns) -> int | None:
+        return now - self._changed[pair] if self._changed[pair] else None
+
+    def mid(self, pair: PairId) -> Decimal | None:
+        """Mid price of a usable pair with both sides."""
+        book = self.books[pair]
+        bid, ask = book.bids.best(), book.asks.best()
+        if not self.usable(pair) or bid is None or ask is None:
+            return None
+        return Decimal(bid + ask).scaleb(-self.pairs[pair].price_decimals) / 2
+
+    def mark(self, asset: str, valuation_asset: str) -> Decimal | None:
+        """Direct, else over the two-hop route whose two spreads are tightest, ties by symbol."""
+        if asset == valuation_asset:
+            return Decimal(1)
+        direct = self._rate_between(asset, valuation_asset)
+        if direct is not None:
+            return direct[0]
+        best: tuple[float, str, Decimal] | None = None
+        for pair_id in self._pairs_of.get(asset, ()):
+            pair = self.pairs[pair_id]
+            middle = pair.quote if pair.base == asset else pair.base
+            first = self._rate_between(asset, middle)
+            second = self._rate_between(middle, valuation_asset)
+            if first is None or second is None:
+                continue
+            route = (first[1] + second[1], middle, ratio(first[0] * second[0], Decimal(1)))
+            if best is None or route[:2] < best[:2]:
+                best = route
+        return None if best is None else best[2]
+
+    def _rate_between(self, asset: str, other: str) -> tuple[Decimal, float] | None:
+        """Mid value of one `asset` in `other` over a direct pair, and its relative spread."""
+        for symbol, inverse in ((f"{asset}/{other}", False), (f"{other}/{asset}", True)):
+            pair_id = self._ids.get(symbol)
+            mid = None if pair_id is None else self.mid(pair_id)
+            if pair_id is not None and mid is not None:
+                spread = 1.0 - self.rate[2 * pair_id] * self.rate[2 * pair_id + 1]
+                return (ratio(Decimal(1), mid) if inverse else mid), spread
+        return None
+
+    def why_unusable(self, pair: PairId) -> str:
+        """In an operator's words; empty when the pair is in use."""
+        blocks = Block(self.blocks[pair])
+        words = {
+            Block.NO_BOOK: "no verified book",
+            Block.QUARANTINED: f"quarantined: {self.reason[pair]}",
+            Block.OFFLINE: f"the exchange lists it as {self.pairs[pair].status}",
+            Block.DISABLED: "disabled by the operator",
+            Block.CROSSED: "its book is crossed",
+        }
+        return "; ".join(text for block, text in words.items() if block in blocks)
+
+    def in_use(self) -> Sequence[PairId]:
+        return [pair for pair, blocks in enumerate(self.blocks) if not blocks]
+

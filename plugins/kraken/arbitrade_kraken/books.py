@@ -1,0 +1,178 @@
+"""A pair's book messages: wire levels -> integer ticks and lots, and the proof that the resulting book is right.
+
+The float on the wire lies on the pair's grid exactly when dividing the rounded integer by the scale gives the same
+float again: both are the double nearest to that decimal. Below 2**51 units rounding is exact; from there on, and for
+anything that does not fit the grid, the message is read again with its lexemes, exactly, and refused with a reason.
+"""
+
+from collections.abc import Sequence
+from decimal import Decimal, InvalidOperation
+
+import msgspec
+
+from arbitrade_core.book import Book, Level
+from arbitrade_core.domain import Ns, PairId
+from arbitrade_core.errors import ProtocolError
+from arbitrade_core.events import BookUpdate
+from arbitrade_kraken.checksum import RunningChecksum
+from arbitrade_kraken.wire import LexemeBook, LexemeLevel, WireBook, WireLevel, parse_time_ns
+
+EXACT_UNITS = 2**51
+"""From here on `int(x * scale + 0.5)` may be off by one (PERFORMANCE, measured)."""
+MOST_UNITS = 10**30
+"""No market quotes this many ticks or lots."""
+MOST_CHANGES = 5000
+"""Changes of one side in one update: five times the deepest subscription."""
+_LONGEST_LEXEME = 64
+
+
+class KrakenBookUpdate(BookUpdate, kw_only=True):
+    """One book message, with what proves the book afterwards."""
+
+    checksum: int | None
+    """None when the message had none, or none that is an integer"""
+    timestamp: object
+    number: int
+    running: RunningChecksum
+
+    def verify(self, book: Book) -> bool:
+        """Whether the ten best levels a side have the checksum that came with the message."""
+        return (
+            self.running.after(book, self.number, self.snapshot, self.bids, self.asks) == self.checksum
+        )
+
+    def exchange_ns(self) -> Ns | None:
+        return parse_time_ns(self.timestamp)
+
+
+class BookReader:
+    """Reads the book messages of one pair at its current precisions, to `depth` levels a side."""
+
+    __slots__ = ("_issued", "_price_scale", "_qty_scale", "_running", "depth", "pair", "price_decimals", "qty_decimals")
+
+    def __init__(self, pair: PairId, price_decimals: int, qty_decimals: int, depth: int) -> None:
+        self.pair = pair
+        self.depth = depth
+        self.price_decimals = price_decimals
+        self.qty_decimals = qty_decimals
+        self._price_scale = 10.0**price_decimals
+        self._qty_scale = 10.0**qty_decimals
+        self._running = RunningChecksum()
+        self._issued = 0
+
+    def read(self, book: WireBook, snapshot: bool) -> KrakenBookUpdate | None:
+        """The update; None when a value needs (or deserves) the slow path, `read_exactly`."""
+        bids = self._levels(book.bids) if book.bids else ()
+        asks = self._levels(book.asks) if book.asks else ()
+        if bids is None or asks is None or not self._fits(len(bids), len(asks), snapshot):
+            return None
+        self._issued = number = self._issued + 1
+        return KrakenBookUpdate(
+            pair=self.pair,
+            snapshot=snapshot,
+            bids=bids,
+            asks=asks,
+            checksum=book.checksum,
+            timestamp=book.timestamp,
+            number=number,
+            running=self._running,
+        )
+
+    def _levels(self, levels: list[WireLevel]) -> Sequence[Level] | None:
+        price_scale, qty_scale = self._price_scale, self._qty_scale
+        read: list[Level] = []
+        try:
+            for level in levels:
+                price = level.price
+                qty = level.qty
+                ticks = int(price * price_scale + 0.5)
+                lots = int(qty * qty_scale + 0.5)
+                if not (
+                    0 < ticks < EXACT_UNITS
+                    and lots < EXACT_UNITS
+                    and ticks / price_scale == price
+                    and lots / qty_scale == qty
+                ):
+                    return None
+                read.append((ticks, lots))
+        except OverflowError:  # the product is infinite: an absurd number, named by the slow path
+            return None
+        return read
+
+    def _fits(self, bids: int, asks: int, snapshot: bool) -> bool:
+        most = self.depth if snapshot else MOST_CHANGES
+        return bids <= most and asks <= most
+
+    def read_exactly(self, book: LexemeBook, snapshot: bool) -> KrakenBookUpdate:
+        """The update, from lexemes. Raises ProtocolError naming the value that no book can hold."""
+        bids = self._exact_levels(book.bids, "bid")
+        asks = self._exact_levels(book.asks, "ask")
+        if not self._fits(len(bids), len(asks), snapshot):
+            kind = "snapshot" if snapshot else "update"
+            raise ProtocolError(
+                f"{book.symbol}: a {kind} of {len(bids)} bids and {len(asks)} asks for a book of depth {self.depth}"
+            )
+        checksum: object = book.checksum
+        self._issued += 1
+        return KrakenBookUpdate(
+            pair=self.pair,
+            snapshot=snapshot,
+            bids=bids,
+            asks=asks,
+            checksum=checksum if isinstance(checksum, int) and not isinstance(checksum, bool) else None,
+            timestamp=book.timestamp,
+            number=self._issued,
+            running=self._running,
+        )
+
+    def _exact_levels(self, levels: Sequence[LexemeLevel], what: str) -> list[Level]:
+        read: list[Level] = []
+        for level in levels:
+            ticks = units(lexeme(level.price), self.price_decimals, f"{what} price")
+            lots = units(lexeme(level.qty), self.qty_decimals, f"{what} quantity")
+            if ticks == 0:
+                raise ProtocolError(f"{what} price is zero")
+            read.append((ticks, lots))
+        return read
+
+
+def lexeme(raw: msgspec.Raw) -> str:
+    """The value's text as it stood on the wire."""
+    return bytes(raw).decode("ascii", "replace")
+
+
+def decimals_of(text: str) -> int:
+    """Decimals that a number's text claims: `0.50` has 2, `1e-08` has 8. Raises ProtocolError for no number."""
+    exponent = _number(text, "value").as_tuple().exponent
+    assert isinstance(exponent, int)  # noqa: S101 - _number refuses NaN and infinities
+    return max(0, -exponent)
+
+
+def units(text: str, decimals: int, what: str) -> int:
+    """A number's text as an integer of `10**-decimals`, exactly. Raises ProtocolError when it does not fit."""
+    number = _number(text, what)
+    sign, digits, exponent = number.as_tuple()
+    assert isinstance(exponent, int)  # noqa: S101 - _number refuses NaN and infinities
+    mantissa = int("".join(map(str, digits)))
+    if mantissa == 0:
+        return 0
+    if sign:
+        raise ProtocolError(f"{what} {text} is negative")
+    if number.adjusted() + decimals > len(str(MOST_UNITS)):
+        raise ProtocolError(f"{what} {text} is absurd")
+    shift = exponent + decimals
+    if shift >= 0:
+        return mantissa * 10**shift
+    whole, rest = divmod(mantissa, 10**-shift) if -shift <= len(digits) else (0, mantissa)
+    if rest:
+        raise ProtocolError(f"{what} {text} has more than {decimals} decimals")
+    return whole
+
+
+def _number(text: str, what: str) -> Decimal:
+    if len(text) > _LONGEST_LEXEME or text[:1] not in "-0123456789" or not text:
+        raise ProtocolError(f"{what} {text[:_LONGEST_LEXEME]!r} is not a number")
+    try:
+        return Decimal(text)
+    except InvalidOperation as error:
+        raise ProtocolError(f"{what} {text!r} is not a number") from error

@@ -1,0 +1,158 @@
+"""Incremental detection: score only what a message can have lifted (DESIGN 4, TRADING 1-5).
+
+Only a leg whose gross rate rose can lift a cycle over its hurdle, so a message scores the cycles of its risen
+legs, and nothing when none rose. Cycles above their hurdle form the active set; any other change of one of their
+books re-examines just those. Counting rises per leg makes the top of the funnel cost one addition a message: how
+often a cycle was evaluated is the sum over its legs.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+
+from arbitrade_core.domain import Candidate, Ns, PairId
+from arbitrade_core.spi import BUY_ROSE, SELL_ROSE, Detection, Finding, Hurdles, MarketView, Vanished
+
+from arbitrade_triangular.index import Cycle, cycles
+
+NAME = "triangular"
+
+
+class TriangularDetector:
+    """Implements `spi.Detector` over `index.cycles`."""
+
+    name = NAME
+
+    def __init__(self) -> None:
+        self._rate: Sequence[float] = ()
+        self._cycles: list[Cycle] = []
+        self._hurdle: list[float] = []
+        self._break_even: list[float] = []
+        self._floor = 1.0
+        """what scoring sifts with: below 1 and all hurdles and break-evens by a hair, because it multiplies in another order"""
+        self._through: list[tuple[tuple[int, int, int], ...]] = []
+        """by leg: (cycle, other leg, other leg)"""
+        self._rises: list[int] = []
+        self._active: set[int] = set()
+        self._active_on: dict[PairId, set[int]] = {}
+        self._gross_positive: list[int] = []
+        self._after_fees: list[int] = []
+        self._examined: list[int] = []
+        self._vanished: list[str] = []
+        self._past: dict[str, Detection] = {}
+        """counters carried over rebuilds"""
+
+    def rebuild(self, market: MarketView, hurdles: Hurdles, now: Ns) -> Collection[PairId]:
+        self._past = dict(self.detections())
+        was_active = {self._cycles[cycle].key for cycle in self._active}
+        self._rate = market.rate
+        self._cycles = cycles(market, hurdles.start_assets())
+        self._hurdle = [hurdles.required(cycle.legs) for cycle in self._cycles]
+        self._break_even = [hurdles.break_even(cycle.legs) for cycle in self._cycles]
+        self._floor = min([1.0, *self._hurdle, *self._break_even]) * (1.0 - 1e-12)
+        count = len(self._cycles)
+        self._gross_positive, self._after_fees, self._examined = [0] * count, [0] * count, [0] * count
+        self._rises = [0] * len(market.rate)
+        through: list[list[tuple[int, int, int]]] = [[] for _ in market.rate]
+        for number, cycle in enumerate(self._cycles):
+            a, b, c = cycle.legs
+            through[a].append((number, b, c))
+            through[b].append((number, a, c))
+            through[c].append((number, a, b))
+        self._through = [tuple(row) for row in through]
+        self._active, self._active_on = set(), {}
+        for number in range(count):
+            if self._gross(number) > self._hurdle[number]:
+                self._activate(number)
+        still = {self._cycles[cycle].key for cycle in self._active}
+        self._vanished += sorted(was_active - still)
+        return {leg >> 1 for leg, row in enumerate(self._through) if row}
+
+    def on_change(self, pair: PairId, rose: int, now: Ns) -> Sequence[Finding]:
+        lifted: set[int] = set()
+        if rose:
+            rate = self._rate
+            if rose & SELL_ROSE:
+                leg = 2 * pair
+                self._rises[leg] += 1
+                need = self._floor / rate[leg]
+                for number, b, c in self._through[leg]:
+                    if rate[b] * rate[c] > need:
+                        lifted.add(number)
+            if rose & BUY_ROSE:
+                leg = 2 * pair + 1
+                self._rises[leg] += 1
+                need = self._floor / rate[leg]
+                for number, b, c in self._through[leg]:
+                    if rate[b] * rate[c] > need:
+                        lifted.add(number)
+        if lifted or pair in self._active_on:
+            return self._weigh(pair, rose, lifted)
+        return ()
+
+    def active(self) -> Sequence[Finding]:
+        findings: list[Finding] = [Vanished(key) for key in self._vanished]
+        self._vanished.clear()
+        findings += [self._candidate(number, self._gross(number)) for number in sorted(self._active)]
+        return findings
+
+    def detections(self) -> Mapping[str, Detection]:
+        counted = dict(self._past)
+        for number, cycle in enumerate(self._cycles):
+            past = self._past.get(cycle.key, Detection(0, 0, 0))
+            counted[cycle.key] = Detection(
+                past.evaluated + sum(self._rises[leg] for leg in cycle.legs) + self._examined[number],
+                past.gross_positive + self._gross_positive[number],
+                past.after_fees + self._after_fees[number],
+            )
+        return counted
+
+    def ranked(self, limit: int) -> list[tuple[Cycle, float, float]]:
+        """The cycles nearest to break-even by current rates: (cycle, gross, gross / break-even), best first."""
+        scored = [
+            (cycle, gross, gross / self._break_even[number])
+            for number, cycle in enumerate(self._cycles)
+            if (gross := self._gross(number)) > 0.0
+        ]
+        return sorted(scored, key=lambda row: (-row[2], -row[1], row[0].key))[:limit]
+
+    def _weigh(self, pair: PairId, rose: int, lifted: set[int]) -> Sequence[Finding]:
+        """Count what was scored, then tell which cycles of the pair are active now and which no longer are."""
+        findings: list[Finding] = []
+        fell = {2 * pair + side for side, bit in ((0, SELL_ROSE), (1, BUY_ROSE)) if not rose & bit}
+        for number in sorted(lifted | self._active_on.get(pair, set())):
+            if not fell.isdisjoint(self._cycles[number].legs):
+                self._examined[number] += 1  # a rise counts itself
+            gross = self._gross(number)
+            if gross > 1.0:
+                self._gross_positive[number] += 1
+            if gross > self._break_even[number]:
+                self._after_fees[number] += 1
+            if gross > self._hurdle[number]:
+                self._activate(number)
+                findings.append(self._candidate(number, gross))
+            elif number in self._active:
+                self._deactivate(number)
+                findings.append(Vanished(self._cycles[number].key))
+        return findings
+
+    def _gross(self, number: int) -> float:
+        rate = self._rate
+        a, b, c = self._cycles[number].legs
+        return rate[a] * rate[b] * rate[c]
+
+    def _candidate(self, number: int, gross: float) -> Candidate:
+        cycle = self._cycles[number]
+        return Candidate(NAME, cycle.key, cycle.legs, gross)
+
+    def _activate(self, number: int) -> None:
+        if number not in self._active:
+            self._active.add(number)
+            for leg in self._cycles[number].legs:
+                self._active_on.setdefault(leg >> 1, set()).add(number)
+
+    def _deactivate(self, number: int) -> None:
+        self._active.discard(number)
+        for leg in self._cycles[number].legs:
+            on = self._active_on[leg >> 1]
+            on.discard(number)
+            if not on:
+                del self._active_on[leg >> 1]
