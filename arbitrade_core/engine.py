@@ -19,6 +19,7 @@ from arbitrade_core.events import (
     Connect,
     ConnId,
     Disconnect,
+    Drain,
     Durable,
     FeesLoaded,
     Frame,
@@ -71,6 +72,7 @@ class Engine:
         self.last_fault: dict[str, str] = {}
         self.halted: str | None = None
         self.journal_lost: str | None = None
+        self.draining = False
         self.exchange_status = "unknown"
         self.now: Ns = 0
         self.frames = 0
@@ -90,6 +92,8 @@ class Engine:
         self._offer_again: set[str] = set()
         self._waiting: dict[str, list[tuple[int, Callable[[Ns], None]]]] = {}
         self._crossed_since: dict[PairId, Ns] = {}
+        self._taken_on: set[PairId] = set()
+        """pairs on which some desk's venue holds liquidity taken that the book still shows"""
         self._handlers: dict[type, Callable[[Any], None]] = {
             Frame: self._on_frame,
             Opened: self._on_opened,
@@ -104,6 +108,7 @@ class Engine:
             Thresholds: self._on_thresholds,
             Halt: self._on_halt,
             Resume: self._on_resume,
+            Drain: self._on_drain,
         }
 
     # --- the door ---
@@ -205,24 +210,32 @@ class Engine:
         self.checksums_ok += 1
         if market.blocks[pair]:
             self._watch_crossed(pair, now)
-        for desk in self.desks:
-            if desk.has_taken(pair):
-                desk.on_update(update, now)
+        if pair in self._taken_on:
+            self._tell_takers(update, now)
         if findings:
             self._offer(findings, now)
+
+    def _tell_takers(self, update: BookUpdate, now: Ns) -> None:
+        pair = update.pair
+        for desk in self.desks:
+            desk.on_update(update, now)
+        if not any(desk.has_taken(pair) for desk in self.desks):
+            self._taken_on.discard(pair)
+
+    def taken_on(self, pair: PairId) -> None:
+        """A desk's venue took liquidity here: it wants to see the pair's updates (TRADING 29)."""
+        self._taken_on.add(pair)
 
     def _on_snapshot(self, update: BookUpdate, now: Ns) -> None:
         pair = update.pair
         self.updates += 1
-        self._reweigh(pair, now)
-        if not self.market.restore(update, now):
+        rose = self.market.restore(update, now)
+        if rose == IGNORED:
             self._mismatch(pair, now)
             return
         self.checksums_ok += 1
-        if self.market.usable(pair):
-            self._reweigh(pair, now, rose=3)
-        else:
-            self._watch_crossed(pair, now)
+        self._reweigh(pair, now, rose)
+        self._watch_crossed(pair, now)
 
     def _mismatch(self, pair: PairId, now: Ns) -> None:
         self.checksums_bad += 1
@@ -257,7 +270,7 @@ class Engine:
         if pair < len(self._watchers):
             findings: list[Finding] = []
             for detector in self._watchers[pair]:
-                findings += detector.on_change(pair, rose if self.market.usable(pair) else 0, now)
+                findings += detector.on_change(pair, rose, now)
             self._offer(findings, now)
 
     # --- offers ---
@@ -297,6 +310,8 @@ class Engine:
     def _index(self, now: Ns) -> None:
         """Pairs, fees, thresholds or start assets changed: everything is rebuilt and offered anew (TRADING 4)."""
         self._reindex = False
+        for desk in self.desks:
+            desk.relisted()
         watchers: list[list[Detector]] = [[] for _ in self.market.pairs]
         for detector in self.detectors:
             for pair in detector.rebuild(self.market, self, now):
@@ -440,6 +455,10 @@ class Engine:
             self.halted = None
             self._offer_again |= {desk.id for desk in self.desks}
 
+    def _on_drain(self, event: Drain) -> None:
+        self.draining = True
+        self._record("drain", event.now, {})
+
     def _desk(self, desk_id: str) -> Desk:
         return next(desk for desk in self.desks if desk.id == desk_id)
 
@@ -512,7 +531,7 @@ class _DeskPort:
             return f"halted: {self._engine.halted}"
         if self._engine.journal_lost is not None:
             return f"journal lost: {self._engine.journal_lost}"
-        return None
+        return "shutting down" if self._engine.draining else None
 
     @property
     def exchange_status(self) -> str:
@@ -533,3 +552,6 @@ class _DeskPort:
 
     def offer_again(self) -> None:
         self._engine.offer_again(self._desk.id)
+
+    def taken_on(self, pair: PairId) -> None:
+        self._engine.taken_on(pair)

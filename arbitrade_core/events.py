@@ -133,6 +133,12 @@ class Resume(msgspec.Struct):
     now: Ns
 
 
+class Drain(msgspec.Struct):
+    """The process is about to stop: no new plans; those in flight end."""
+
+    now: Ns
+
+
 type Input = (
     Frame
     | Opened
@@ -147,6 +153,7 @@ type Input = (
     | Thresholds
     | Halt
     | Resume
+    | Drain
 )
 
 
@@ -232,6 +239,7 @@ __all__ = [
     "ConnId",
     "Connect",
     "Disconnect",
+    "Drain",
     "Durable",
     "FeesLoaded",
     "Frame",

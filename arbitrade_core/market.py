@@ -128,8 +128,11 @@ class Market:
         self._last[pair] = update
         return self._rerate(pair)
 
-    def restore(self, update: BookUpdate, now: Ns) -> bool:
-        """Replace a book by a snapshot, and put the pair back into use if the snapshot verifies."""
+    def restore(self, update: BookUpdate, now: Ns) -> int:
+        """Replace a book by a snapshot and put the pair back into use; returns what rose.
+
+        IGNORED when the snapshot does not verify: the pair stays out of use.
+        """
         pair = update.pair
         self.block(pair, Block.NO_BOOK)
         book = self.books[pair]
@@ -138,9 +141,8 @@ class Market:
         # A snapshot carries the time of the book's last change, not of its sending (PROTOCOL 1.7, rule 7).
         self._last[pair] = None
         if not update.verify(book):
-            return False
-        self.release(pair, Block.NO_BOOK | Block.QUARANTINED)
-        return True
+            return IGNORED
+        return self.release(pair, Block.NO_BOOK | Block.QUARANTINED)
 
     def _rerate(self, pair: PairId) -> int:
         book = self.books[pair]

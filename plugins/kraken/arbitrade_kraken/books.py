@@ -1,8 +1,9 @@
-"""A pair's book messages: wire levels -> integer ticks and lots, and the proof that the resulting book is right.
+"""A pair's book messages: wire levels -> integer ticks and lots, and the proof that the book is right.
 
-The float on the wire lies on the pair's grid exactly when dividing the rounded integer by the scale gives the same
-float again: both are the double nearest to that decimal. Below 2**51 units rounding is exact; from there on, and for
-anything that does not fit the grid, the message is read again with its lexemes, exactly, and refused with a reason.
+The float on the wire lies on the pair's grid exactly when dividing the rounded integer by the scale gives the
+same float again: both are the double nearest to that decimal. Below 2**51 units rounding is exact; from there
+on, and for anything that does not fit the grid, the message is read again with its lexemes, exactly, and
+refused with a reason.
 """
 
 from collections.abc import Sequence
@@ -37,9 +38,7 @@ class KrakenBookUpdate(BookUpdate, kw_only=True):
 
     def verify(self, book: Book) -> bool:
         """Whether the ten best levels a side have the checksum that came with the message."""
-        return (
-            self.running.after(book, self.number, self.snapshot, self.bids, self.asks) == self.checksum
-        )
+        return self.running.after(book, self.number, self.snapshot, self.bids, self.asks) == self.checksum
 
     def exchange_ns(self) -> Ns | None:
         return parse_time_ns(self.timestamp)
@@ -48,7 +47,16 @@ class KrakenBookUpdate(BookUpdate, kw_only=True):
 class BookReader:
     """Reads the book messages of one pair at its current precisions, to `depth` levels a side."""
 
-    __slots__ = ("_issued", "_price_scale", "_qty_scale", "_running", "depth", "pair", "price_decimals", "qty_decimals")
+    __slots__ = (
+        "_issued",
+        "_price_scale",
+        "_qty_scale",
+        "_running",
+        "depth",
+        "pair",
+        "price_decimals",
+        "qty_decimals",
+    )
 
     def __init__(self, pair: PairId, price_decimals: int, qty_decimals: int, depth: int) -> None:
         self.pair = pair
@@ -110,7 +118,7 @@ class BookReader:
         if not self._fits(len(bids), len(asks), snapshot):
             kind = "snapshot" if snapshot else "update"
             raise ProtocolError(
-                f"{book.symbol}: a {kind} of {len(bids)} bids and {len(asks)} asks for a book of depth {self.depth}"
+                f"{book.symbol}: a {kind} of {len(bids)} bids and {len(asks)} asks for depth {self.depth}"
             )
         checksum: object = book.checksum
         self._issued += 1
@@ -142,14 +150,14 @@ def lexeme(raw: msgspec.Raw) -> str:
 
 
 def decimals_of(text: str) -> int:
-    """Decimals that a number's text claims: `0.50` has 2, `1e-08` has 8. Raises ProtocolError for no number."""
+    """Decimals that a number's text claims: `0.50` has 2, `1e-08` has 8. Raises ProtocolError."""
     exponent = _number(text, "value").as_tuple().exponent
     assert isinstance(exponent, int)  # noqa: S101 - _number refuses NaN and infinities
     return max(0, -exponent)
 
 
 def units(text: str, decimals: int, what: str) -> int:
-    """A number's text as an integer of `10**-decimals`, exactly. Raises ProtocolError when it does not fit."""
+    """A number's text as an integer of `10**-decimals`, exactly. Raises ProtocolError when it is none."""
     number = _number(text, what)
     sign, digits, exponent = number.as_tuple()
     assert isinstance(exponent, int)  # noqa: S101 - _number refuses NaN and infinities
@@ -162,8 +170,8 @@ def units(text: str, decimals: int, what: str) -> int:
         raise ProtocolError(f"{what} {text} is absurd")
     shift = exponent + decimals
     if shift >= 0:
-        return mantissa * 10**shift
-    whole, rest = divmod(mantissa, 10**-shift) if -shift <= len(digits) else (0, mantissa)
+        return mantissa * int("1" + "0" * shift)
+    whole, rest = divmod(mantissa, int("1" + "0" * -shift)) if -shift <= len(digits) else (0, mantissa)
     if rest:
         raise ProtocolError(f"{what} {text} has more than {decimals} decimals")
     return whole

@@ -1,8 +1,8 @@
 """Kraken's book checksum: CRC-32 over the ten best levels of both sides (PROTOCOL 1.7).
 
-A level's part of the checksummed text, its *token*, is its price and quantity as they stood on the wire without
-point and leading zeros. In integer ticks and lots that is `str(ticks) + str(lots)`. Tokens are kept per level, so
-proving a book after an update formats the changed levels only and joins one side, seldom both.
+A level's part of the checksummed text, its *token*, is its price and quantity as they stood on the wire
+without point and leading zeros. In integer ticks and lots that is `str(ticks) + str(lots)`. Tokens are kept
+per level, so proving a book after an update formats the changed levels only and joins one side, seldom both.
 """
 
 from collections.abc import Sequence
@@ -29,8 +29,8 @@ def _text(side: BookSide) -> bytes:
 class RunningChecksum:
     """The checksum of one book as updates go by, at the cost of what changed.
 
-    The cache is right only while it has seen every change. So updates are numbered by whoever issues them: a gap in
-    the numbers, a snapshot, or another book object makes it start anew from the book itself.
+    The cache is right only while it has seen every change. So updates are numbered by whoever issues them: a
+    gap in the numbers, a snapshot, or another book object makes it start anew from the book itself.
     """
 
     __slots__ = ("_ask_crc", "_ask_tokens", "_bid_text", "_bid_tokens", "_book", "_number")

@@ -1,7 +1,8 @@
 """Kraken's WebSocket v2 frames as typed structs, and our requests as bytes (PROTOCOL 1.2 to 1.7).
 
-A `book` frame is decoded once, typed, with prices as floats: that is the hot path. Everything else, and every book
-frame that the fast decoder or the precision grid refuses, goes through the slow path, which keeps number lexemes.
+A `book` frame is decoded once, typed, with prices as floats: that is the hot path. Everything else, and every
+book frame that the fast decoder or the precision grid refuses, goes through the slow path, which keeps number
+lexemes.
 """
 
 from collections.abc import Sequence
@@ -48,7 +49,7 @@ class LexemeLevel(msgspec.Struct):
 
 
 class LexemeBook(msgspec.Struct):
-    """One book as it stood on the wire. Whether the checksum and the timestamp make sense is for the reader."""
+    """One book as it stood on the wire. Whether checksum and timestamp make sense is for the reader."""
 
     symbol: str
     bids: list[LexemeLevel]
@@ -96,7 +97,7 @@ decode_status = msgspec.json.Decoder(list[StatusEntry]).decode
 
 
 def book_request(method: str, symbols: Sequence[str], depth: int, req_id: int) -> bytes:
-    """Subscribe to or unsubscribe from books; unsubscribing must name the depth subscribed to (PROTOCOL 1.5)."""
+    """Subscribe to or unsubscribe from books; unsubscribing must name the same depth (PROTOCOL 1.5)."""
     params: dict[str, Any] = {"channel": "book", "symbol": list(symbols), "depth": depth}
     if method == "subscribe":
         params["snapshot"] = True

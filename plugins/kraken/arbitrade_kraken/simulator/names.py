@@ -28,15 +28,16 @@ HUB_PAIRS = (
 KNOWN_USD = {
     "SOL": 142.0, "XRP": 2.21, "DOGE": 0.163, "ADA": 0.542, "LTC": 92.4, "LINK": 14.8, "DOT": 3.11, "AVAX": 17.2,
     "BCH": 512.0, "XMR": 338.0, "TRX": 0.281, "XLM": 0.283, "ATOM": 3.02, "UNI": 6.12, "AAVE": 182.0, "NEAR": 2.11,
-    "SUI": 2.04, "PEPE": 0.0000058, "SHIB": 0.0000093, "TON": 1.92, "ALGO": 0.131, "FIL": 1.72, "ETC": 16.1,
+    "SUI": 2.04, "TON": 1.92, "ALGO": 0.131, "FIL": 1.72, "ETC": 16.1,
     "XTZ": 0.552, "KSM": 9.8, "ICP": 4.31, "ARB": 0.231, "OP": 0.322, "APT": 2.42, "INJ": 5.81, "HBAR": 0.161,
     "SAND": 0.171, "MANA": 0.182, "GRT": 0.0532, "CRV": 0.472, "COMP": 34.2, "MKR": 1450.0, "SNX": 0.812,
-    "YFI": 4320.0, "ZEC": 412.0, "DASH": 62.0, "EOS": 0.312, "QTUM": 1.81, "WIF": 0.412, "BONK": 0.0000112,
+    "YFI": 4320.0, "ZEC": 412.0, "DASH": 62.0, "EOS": 0.312, "QTUM": 1.81, "WIF": 0.412, 
     "RENDER": 2.12, "TIA": 0.912, "SEI": 0.152, "STX": 0.391, "FET": 0.262, "ENA": 0.331, "ONDO": 0.592,
     "JUP": 0.312, "PYTH": 0.0931, "LDO": 0.812, "IMX": 0.431, "GALA": 0.0082, "AXS": 1.21, "CHZ": 0.0312,
     "ENJ": 0.0412, "BAT": 0.221, "ZRX": 0.181, "KNC": 0.281, "OMG": 0.172, "REN": 0.0081, "STORJ": 0.192,
     "ANKR": 0.0101, "OCEAN": 0.262, "KAVA": 0.162, "FLOW": 0.252, "MINA": 0.112, "CELO": 0.221, "ROSE": 0.0211,
-    "EGLD": 9.4, "THETA": 0.482, "RUNE": 0.931, "KAS": 0.0512, "TAO": 342.0, "WLD": 0.731, "STRK": 0.112,
+    "EGLD": 9.4, "THETA": 0.482, "RUNE": 0.931, "KAS": 0.0512, "PEPE": 0.0000058, "SHIB": 0.0000093,
+    "BONK": 0.0000112, "TAO": 342.0, "WLD": 0.731, "STRK": 0.112,
     "ZK": 0.0431, "BLUR": 0.0512, "DYDX": 0.331, "GMX": 9.1, "PENDLE": 2.71, "LPT": 5.2, "AR": 4.6, "MASK": 0.921,
     "ENS": 13.2, "APE": 0.392, "GNO": 132.0, "BAL": 0.931, "SUSHI": 0.512, "1INCH": 0.192, "BAND": 0.421,
     "OXT": 0.0421, "KEEP": 0.0891, "NANO": 0.812, "SC": 0.0021, "ICX": 0.0921, "WAVES": 0.782, "REP": 0.881,
@@ -64,21 +65,33 @@ KNOWN_USD = {
     "USDG": 1.0, "RLUSD": 1.0, "EURC": 1.14, "EURR": 1.14, "PAXG": 3980.0, "XAUT": 3975.0, "TBTC": 63480.0,
     "WBTC": 63490.0, "CMETH": 1890.0, "METH": 1892.0, "VANRY": 0.0212, "WAXL": 0.212, "WEN": 0.0000212,
     "ZETA": 0.121, "ZEUS": 0.121, "NOS": 0.412, "NTRN": 0.0512, "MNT": 1.21, "MEME": 0.0012, "BEAM": 0.0061,
-    "BIGTIME": 0.0412, "BLZ": 0.0312, "BODEN": 0.0012, "BRICK": 0.0121, "CLOUD": 0.0712, "CPOOL": 0.0912,
+    "BIGTIME": 0.0412, "BLZ": 0.0312, "BRICK": 0.0121, "CLOUD": 0.0712, "CPOOL": 0.0912,
     "CVC": 0.0712, "CXT": 0.0212, "DBR": 0.0212, "DYM": 0.112, "EDGE": 0.212, "ELX": 0.0412, "FHE": 0.0412,
     "FWOG": 0.0121, "GFI": 0.512, "GRASS": 0.412, "GRIFFAIN": 0.0212, "HDX": 0.0091, "HONEY": 0.0121,
     "HPOS10I": 0.0412, "INIT": 0.121, "JAILSTOOL": 0.0012, "KAITO": 0.912, "KAR": 0.0212, "KERNEL": 0.121,
     "KET": 0.0121, "L3": 0.0412, "LAYER": 0.412, "LOCKIN": 0.0021, "MELANIA": 0.112, "ME": 0.512,
-    "MICHI": 0.0212, "MIRROR": 0.0121, "MOODENG": 0.0712, "NEIRO": 0.00021, "NIL": 0.212, "NOBODY": 0.0012,
+    "MICHI": 0.0212, "MIRROR": 0.0121, "MOODENG": 0.0712, "NEIRO": 0.00021, "NIL": 0.212,
     "NOT": 0.0012, "NYAN": 0.0041, "OMNI": 2.1, "OM": 0.0912, "ORDER": 0.121, "PARTI": 0.112, "PDA": 0.0121,
     "PLUME": 0.0712, "PONKE": 0.0512, "PORTAL": 0.0312, "PRCL": 0.0712, "PROMPT": 0.0712, "PUFFER": 0.121,
-    "RED": 0.312, "RETARDIO": 0.0012, "S": 0.212, "SAGA": 0.121, "SAFE": 0.312, "SIGN": 0.0512, "SKY": 0.0612,
+    "RED": 0.312, "S": 0.212, "SAGA": 0.121, "SAFE": 0.312, "SIGN": 0.0512, "SKY": 0.0612,
     "SONIC": 0.121, "SPICE": 0.0012, "SPX": 0.812, "SSV": 6.2, "SWARMS": 0.0121, "SWELL": 0.0071,
-    "SYRUP": 0.412, "TITCOIN": 0.0012, "TNSR": 0.0912, "TOSHI": 0.00051, "TREMP": 0.0021, "USUAL": 0.0512,
+    "SYRUP": 0.412, "TNSR": 0.0912, "TOSHI": 0.00051, "USUAL": 0.0512,
     "VELODROME": 0.0312, "VINE": 0.0312, "VVV": 2.1, "WAL": 0.312, "WCT": 0.212, "XCN": 0.0121, "XNY": 0.0041,
     "ZEREBRO": 0.0212, "ZEX": 0.0212, "ZORA": 0.0512,
 }  # fmt: skip
 """Most traded first."""
+
+EXTRA_MARKETS = ((10, 8), (12, 5), (4, 3), (19, 2), (31, 1))
+"""How many markets beyond USD and EUR the most traded assets have: (assets, markets each). With `HUB_PAIRS` and
+`BOTH_LISTED` this gives the full size of the universe: 1,228 pairs, 1,331 triangles, EUR/USD in 432 of them."""
+
+BOTH_LISTED = 423
+SINGLE_LISTED = 116
+"""Assets (hubs not counted) with markets in USD and EUR, and with one market only."""
+
+STEMS = ("KOR", "VEL", "NAX", "ZIR", "TAL", "MIR", "QUA", "LUM", "PYX", "DRA", "FEN", "HEX", "OBO", "RUV", "SKA", "WYN")
+ENDINGS = ("A", "O", "I", "E", "UM", "IX", "ON", "IS", "EN", "AR", "US", "OS", "IA")
+"""Tickers of assets beyond the known ones."""
 
 EXTRA_QUOTES_A = ("BTC", "USDT", "GBP", "ETH", "USDC", "AUD", "CAD", "JPY", "CHF")
 EXTRA_QUOTES_B = ("USDT", "USDC", "GBP", "BTC", "ETH", "AUD", "CHF", "CAD", "JPY")

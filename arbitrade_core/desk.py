@@ -1,0 +1,487 @@
+"""One account trading on the market: prices candidates with its fees, asks its gate, has plans carried out.
+
+A desk does no I/O. Live has one; a paper desk beside it, a shadow with other settings or a thousand in a sweep are
+only more of them (DESIGN 1). This module decides; `execution.conductor` carries out; `ledger` books.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from math import prod
+from typing import Protocol
+
+from arbitrade_core.book import Level
+from arbitrade_core.claims import Claims, net_of
+from arbitrade_core.domain import (
+    Candidate,
+    Fee,
+    FeeSnapshot,
+    LegId,
+    Ns,
+    Order,
+    PairId,
+    Plan,
+    PlanKind,
+    PlanLeg,
+    Severity,
+    Side,
+)
+from arbitrade_core.events import BookUpdate, Clockwork, Thresholds
+from arbitrade_core.execution.conductor import Conductor
+from arbitrade_core.funnel import Appearances, DeskFunnel, Reached
+from arbitrade_core.journal import Record, Stream
+from arbitrade_core.ledger import Ledger
+from arbitrade_core.legs import factor
+from arbitrade_core.market import Market
+from arbitrade_core.money import BPS, ONE, ZERO, floor_to, ratio, unit
+from arbitrade_core.pricing import LegInput, Priced, Stage, Stopped, Terms, price_cycle
+from arbitrade_core.records import balances_record, drop_record, fees_record, plan_record
+from arbitrade_core.risk.gate import Approved, Gate
+from arbitrade_core.spi import Executor, MarketView, Refused, Venue
+
+
+@dataclass(frozen=True, slots=True)
+class DeskTerms:
+    """What an operator sets for one desk. Amounts `_valued` are in `valuation_asset`."""
+
+    start_assets: tuple[str, ...]
+    valuation_asset: str
+    pricing: Terms
+    max_notional_valued: Decimal | None
+    """size plans below this; None: by balance and depth alone"""
+    reserve: Mapping[str, Decimal]
+    """never spent, by asset"""
+    leg_ban_ns: int
+
+
+class DeskPort(Protocol):
+    """A desk's way into the engine."""
+
+    @property
+    def clockwork(self) -> Clockwork: ...
+    @property
+    def market(self) -> Market: ...
+    @property
+    def appearances(self) -> Appearances: ...
+    @property
+    def blocked(self) -> str | None: ...
+    @property
+    def journal_lost(self) -> bool: ...
+    @property
+    def exchange_status(self) -> str: ...
+    def append(self, record: Record, durable: Callable[[Ns], None] | None = None) -> None: ...
+    def send(self, order: Order) -> None: ...
+    def notify(self, severity: Severity, topic: str, text: str, now: Ns) -> None: ...
+    def offer_again(self) -> None: ...
+    def taken_on(self, pair: PairId) -> None: ...
+
+
+_STOPPED_AT = {
+    Stage.FEES: Reached.CANDIDATE,
+    Stage.ROUNDING: Reached.AFTER_FEES,
+    Stage.DEPTH: Reached.AFTER_ROUNDING,
+    Stage.BUFFERS: Reached.AFTER_DEPTH,
+}
+
+STALENESS_CHECK = "book_health"
+"""The check whose refusals are the funnel's `stale`; it is asked again at the last look."""
+
+
+class Desk:
+    """Implements `spi.DeskView`."""
+
+    def __init__(
+        self,
+        *,
+        desk_id: str,
+        terms: DeskTerms,
+        balances: Mapping[str, Decimal],
+        gate: Gate,
+        executors: Sequence[Executor],
+        venue: Venue,
+        stream: Stream,
+        epoch: str,
+    ) -> None:
+        """`epoch` makes plan ids unique over restarts: at most 9 characters, injected (ids come from outside)."""
+        self.id = desk_id
+        self.terms = terms
+        self.gate = gate
+        self.venue = venue
+        self.ledger = Ledger(desk_id)
+        self.funnel = DeskFunnel()
+        self.fees: FeeSnapshot | None = None
+        self.last_stop: dict[str, str] = {}
+        """by cycle key: why its last offer went no further, in words"""
+        self._opening = dict(balances)
+        self._executors = {kind: executor for executor in executors for kind in executor.kinds}
+        self._stream = stream
+        self._epoch = epoch
+        self._plans = 0
+        self._claims = Claims()
+        self._bans: dict[LegId, Ns] = {}
+        self._fee_factor: list[float] = []
+        self._halt_reason: str | None = None
+
+    def start(self, port: DeskPort, now: Ns) -> None:
+        """Open the books and the venue. Called once by the engine."""
+        self._port = port
+        self.market_state = port.market
+        self._conductor = Conductor(self, port, self._claims, self._stream)
+        self.ledger.open(self._opening, now)
+        self._journal("open", now, {"desk": self.id, "epoch": self._epoch})
+        self.journal_balances(now)
+        self.venue.start(_VenuePort(port, self._conductor), now)
+'''
+
+    # --- deciding ---
+
+    def consider(self, candidates: Sequence[Candidate], now: Ns) -> None:
+        """Price all, best first ask the gate; each approval leaves less for the next (TRADING 6)."""
+        plans = self._priced([c for c in candidates if not self._conductor.carries(c.key)], now)
+        while plans:
+            plans.sort(key=lambda entry: (-entry[1].profit_valued, entry[1].key))
+            candidate, plan = plans.pop(0)
+            plan = self._numbered(plan)
+            verdict = self.gate.review(plan, self, now)
+            if isinstance(verdict, Approved):
+                self._approve(verdict, now)
+                plans = self._priced([left for left, _ in plans], now)
+            else:
+                self._refused(candidate, plan, verdict, now)
+
+    def _priced(self, candidates: Sequence[Candidate], now: Ns) -> list[tuple[Candidate, Plan]]:
+        plans = []
+        for candidate in candidates:
+            priced = self._price(candidate, now)
+            if isinstance(priced, Plan):
+                plans.append((candidate, priced))
+            else:
+                stage = _STOPPED_AT[priced.stage]
+                self.funnel.count(candidate.key, stage)
+                self.last_stop[candidate.key] = priced.reason
+                words = f"stopped at {priced.stage.value}: {priced.reason}"
+                self._port.appearances.reached(candidate.key, stage, words, priced.edge_bps)
+        return plans
+
+    def _price(self, candidate: Candidate, now: Ns) -> Plan | Stopped:
+        """The best rotation that starts in an asset we start in; else the stop that came furthest."""
+        inputs: list[LegInput] = []
+        for leg_id in candidate.legs:
+            leg = self.market.leg(leg_id)
+            fee = self.fee(leg.symbol)
+            if fee is None:
+                return Stopped(Stage.FEES, f"no fee is known for {leg.symbol}", None)
+            inputs.append(LegInput(leg, self.market.pairs[leg.pair_id], self.depth(leg_id), fee))
+        best: Plan | Stopped | None = None
+        for turn in range(len(inputs)):
+            rotated = inputs[turn:] + inputs[:turn]
+            if rotated[0].leg.spends in self.terms.start_assets:
+                result = self._price_from(candidate, rotated, now)
+                if best is None or _better(result, best):
+                    best = result
+        return best or Stopped(Stage.FEES, "it passes through no start asset of this desk", None)
+
+    def _price_from(self, candidate: Candidate, inputs: list[LegInput], now: Ns) -> Plan | Stopped:
+        start_asset = inputs[0].leg.spends
+        mark = self.market.mark(start_asset, self.valuation_asset)
+        if mark is None:
+            return Stopped(Stage.FEES, f"{start_asset} has no mark in {self.valuation_asset}", None)
+        min_profit = ratio(self.terms.pricing.min_profit, mark)
+        priced = price_cycle(inputs, self._budget(start_asset, mark), self.terms.pricing, min_profit)
+        if isinstance(priced, Stopped):
+            return priced
+        return self._plan(candidate, priced, mark, now)
+
+    def _budget(self, start_asset: str, mark: Decimal) -> Decimal:
+        """Most of the start asset one plan may spend."""
+        budget = self.available(start_asset) - self.terms.reserve.get(start_asset, ZERO)
+        if self.terms.max_notional_valued is not None:
+            budget = min(budget, ratio(self.terms.max_notional_valued, mark))
+        return max(floor_to(budget, unit(12)), ZERO)
+
+    def _plan(self, candidate: Candidate, priced: Priced, mark: Decimal, now: Ns) -> Plan:
+        """Not numbered yet: only what is shown to the gate takes an id."""
+        assert self.fees is not None
+        return Plan(
+            id="",
+            desk_id=self.id,
+            strategy=candidate.strategy,
+            kind=PlanKind.CYCLE,
+            key=candidate.key,
+            start_asset=priced.legs[0].leg.spends,
+            start=priced.start,
+            end=priced.end,
+            legs=tuple(
+                PlanLeg(
+                    order_id="",
+                    leg=leg.leg,
+                    qty=leg.qty,
+                    limit=leg.limit,
+                    fee=leg.fee,
+                    top=leg.top,
+                    average=leg.average,
+                    spend=leg.spend,
+                    get=leg.get,
+                )
+                for leg in priced.legs
+            ),
+            certificate=priced.certificate,
+            edge_bps=priced.edge_bps,
+            profit_valued=priced.buffered_profit * mark,
+            notional_valued=priced.start * mark,
+            valuation_asset=self.valuation_asset,
+            fees_id=self.fees.id,
+            decided_ns=now,
+        )
+
+    def _numbered(self, plan: Plan) -> Plan:
+        self._plans += 1
+        plan_id = f"{self._epoch}{_base36(self._plans)}"
+        legs = tuple(
+            replace(leg, order_id=f"{plan_id}-{number}") for number, leg in enumerate(plan.legs, start=1)
+        )
+        return replace(plan, id=plan_id, legs=legs)
+
+    def _refused(self, candidate: Candidate, plan: Plan, refused: Refused, now: Ns) -> None:
+        stage = Reached.STALE if refused.check == STALENESS_CHECK else Reached.REFUSED
+        self.funnel.count(candidate.key, stage, None if stage is Reached.STALE else refused.check)
+        self.last_stop[candidate.key] = f"{refused.check}: {refused.reason}"
+        words = f"refused by {refused.check}: {refused.reason}"
+        appearances = self._port.appearances
+        appearances.reached(candidate.key, stage, words, plan.edge_bps)
+        if appearances.first_time(candidate.key, f"{self.id} {refused.check}"):
+            self._journal(
+                "refusal",
+                now,
+                {
+                    "desk": self.id,
+                    "strategy": plan.strategy,
+                    "key": plan.key,
+                    "check": refused.check,
+                    "reason": refused.reason,
+                },
+            )
+
+    def _approve(self, approved: Approved, now: Ns) -> None:
+        plan = approved.plan
+        for leg in plan.legs:
+            pair = self.market.pairs[leg.leg.pair_id]
+            levels = self.depth(leg.leg.id)
+            self._claims.promise(leg.order_id, leg.leg.pair_id, leg.leg.side, levels, pair.lots(leg.qty))
+        run = self._conductor.admit(approved, now)
+        record = self._stream.record("plan", now, plan_record(plan, approved.checks))
+        self._port.append(record, lambda at: self._last_look(run.plan, at))
+
+    def _last_look(self, plan: Plan, now: Ns) -> None:
+        """The plan is durable: is it still there (TRADING 16)? If not it is dropped, nothing sent."""
+        gone = self._gone(plan, now)
+        appearances = self._port.appearances
+        if gone is None:
+            self.funnel.count(plan.key, Reached.EXECUTED)
+            appearances.reached(plan.key, Reached.EXECUTED, "executed", plan.edge_bps)
+            self._conductor.go(plan.id, now)
+            return
+        self.funnel.count(plan.key, Reached.GONE)
+        self.last_stop[plan.key] = f"gone at the last look: {gone}"
+        appearances.reached(plan.key, Reached.GONE, f"gone: {gone}", plan.edge_bps)
+        self._journal("drop", now, drop_record(plan, "gone", gone))
+        self._conductor.drop(plan.id, gone, now)
+
+    def _gone(self, plan: Plan, now: Ns) -> str | None:
+        if self.halted is not None:
+            return self.halted
+        if self.fees is None or self.fees.id != plan.fees_id:
+            return "the fees changed"
+        stale = self.gate.recheck(STALENESS_CHECK, plan, self, now)
+        if stale is not None:
+            return stale.reason
+        own = frozenset(leg.order_id for leg in plan.legs)
+        for leg in plan.legs:
+            pair = self.market.pairs[leg.leg.pair_id]
+            sign, limit = (1 if leg.leg.side is Side.BUY else -1), pair.ticks(leg.limit)
+            within = sum(
+                lots for ticks, lots in self._depth(leg.leg.id, own) if sign * ticks <= sign * limit
+            )
+            if within < pair.lots(leg.qty):
+                return f"{leg.leg} shows {pair.qty(within)} within its limit {leg.limit}, not {leg.qty}"
+        return None
+
+    # --- what detectors must beat ---
+
+    def break_even(self, legs: Sequence[LegId]) -> float:
+        """1 / fee factors of these legs; inf when a fee is missing or the desk cannot start there."""
+        factors = self._fee_factor
+        left = prod(factors[leg] if leg < len(factors) else 0.0 for leg in legs)
+        return 1.0 / left if left > 0.0 else float("inf")
+
+    def required(self, legs: Sequence[LegId]) -> float:
+        """What must come back gross before pricing can succeed: margin and minimum edge after fees (TRADING 2)."""
+        pricing = self.terms.pricing
+        return self.break_even(legs) * float(ONE + max(pricing.margin_bps, pricing.min_edge_bps, ZERO) * BPS)
+
+    @property
+    def start_assets(self) -> tuple[str, ...]:
+        return self.terms.start_assets
+
+    def take_fees(self, fees: FeeSnapshot, now: Ns) -> None:
+        """New fees: plans not yet sent are void, since they carry another id (TRADING 7)."""
+        self.fees = fees
+        self._journal("fees", now, fees_record(self.id, fees))
+        self._refactor()
+
+    def relisted(self) -> None:
+        """Pairs were listed or changed: fee factors by leg are worked out again."""
+        self._refactor()
+
+    def _refactor(self) -> None:
+        self._fee_factor = [
+            0.0 if (fee := self.fee(leg.symbol)) is None else factor(leg.side, fee)
+            for leg in self.market_state.legs
+        ]
+
+    def set_start_assets(self, assets: tuple[str, ...], now: Ns) -> None:
+        self.terms = replace(self.terms, start_assets=assets)
+        self._journal("start_assets", now, {"desk": self.id, "assets": list(assets)})
+
+    def set_thresholds(self, wanted: Thresholds, now: Ns) -> None:
+        pricing = replace(
+            self.terms.pricing,
+            min_edge_bps=wanted.min_edge_bps,
+            margin_bps=wanted.margin_bps,
+            min_profit=wanted.min_profit,
+        )
+        self.terms = replace(self.terms, pricing=pricing)
+        data = {
+            "desk": self.id,
+            "min_edge_bps": str(wanted.min_edge_bps),
+            "margin_bps": str(wanted.margin_bps),
+            "min_profit": str(wanted.min_profit),
+        }
+        self._journal("thresholds", now, data)
+
+    # --- what happens to it ---
+
+    def has_taken(self, pair: PairId) -> bool:
+        """Whether the venue holds liquidity as taken that the pair's book may still show (TRADING 29)."""
+        return any(self.venue.taken(pair, side) for side in Side)
+
+    def on_update(self, update: BookUpdate, now: Ns) -> None:
+        self.venue.on_update(update, now)
+
+    def ban(self, leg: LegId, reason: str, now: Ns) -> None:
+        """Let a directed leg rest, then look at everything again (TRADING 19)."""
+        until = now + self.terms.leg_ban_ns
+        self._bans[leg] = until
+        self._journal(
+            "ban",
+            now,
+            {"desk": self.id, "leg": str(self.market.leg(leg)), "until_ns": until, "reason": reason},
+        )
+        self._port.clockwork.at(until, lambda at: self._port.offer_again())
+
+    def halt(self, reason: str, now: Ns) -> None:
+        """Nothing new from this desk until an operator resumes it."""
+        if self._halt_reason is None:
+            self._halt_reason = reason
+            self._journal("desk_halt", now, {"desk": self.id, "reason": reason})
+            self._port.notify(Severity.CRITICAL, "desk.halt", f"desk {self.id} halted: {reason}", now)
+
+    def resume(self) -> None:
+        self._halt_reason = None
+
+    def freed(self) -> None:
+        """Balance, slot or liquidity came back: see the active set again before this step ends."""
+        self._port.offer_again()
+
+    def journal_balances(self, now: Ns) -> None:
+        self._journal("balances", now, balances_record(self.id, self.ledger.accounts()))
+
+    def _journal(self, kind: str, now: Ns, data: Mapping[str, object]) -> None:
+        self._port.append(self._stream.record(kind, now, dict(data)))
+
+    # --- spi.DeskView ---
+
+    @property
+    def valuation_asset(self) -> str:
+        return self.terms.valuation_asset
+
+    @property
+    def market(self) -> MarketView:
+        return self.market_state
+
+    @property
+    def halted(self) -> str | None:
+        return self._halt_reason or self._port.blocked
+
+    @property
+    def exchange_status(self) -> str:
+        return self._port.exchange_status
+
+    @property
+    def open_plans(self) -> Sequence[Plan]:
+        return self._conductor.open_plans
+
+    @property
+    def consecutive_failures(self) -> int:
+        return self._conductor.consecutive_failures
+
+    def available(self, asset: str) -> Decimal:
+        return self.ledger.cash(asset) - self._conductor.held(asset)
+
+    def residue(self, asset: str) -> Decimal:
+        return self.ledger.residue(asset)
+
+    def value(self, asset: str, amount: Decimal) -> Decimal | None:
+        mark = self.market.mark(asset, self.valuation_asset)
+        return None if mark is None else amount * mark
+
+    def depth(self, leg: LegId) -> Sequence[Level]:
+        return self._depth(leg, self._conductor.own_orders)
+
+    def _depth(self, leg_id: LegId, but_of: frozenset[str]) -> Sequence[Level]:
+        leg = self.market_state.legs[leg_id]
+        if not self.market_state.usable(leg.pair_id):
+            return []
+        levels = self.market_state.books[leg.pair_id].taken_by(leg.side).levels(self.terms.pricing.max_levels)
+        return net_of(
+            levels,
+            self.venue.taken(leg.pair_id, leg.side),
+            self._claims.on(leg.pair_id, leg.side, but_of),
+        )
+
+    def fee(self, symbol: str) -> Fee | None:
+        return None if self.fees is None else self.fees.taker.get(symbol)
+
+    def banned_until(self, leg: LegId) -> Ns | None:
+        return self._bans.get(leg)
+
+    def plans_since(self, since: Ns, key: str | None = None) -> int:
+        return self._conductor.plans_since(since, key)
+
+    def trading_pnl(self, since: Ns) -> Decimal:
+        return self._conductor.results.trading_pnl(since)
+
+    def unwind_loss(self, since: Ns) -> Decimal:
+        return self._conductor.results.unwind_loss(since)
+
+
+def _better(one: Plan | Stopped, other: Plan | Stopped) -> bool:
+    """A plan beats a stop; of plans the more profitable; of stops the one that came further."""
+    match one, other:
+        case Plan(), Plan():
+            return one.profit_valued > other.profit_valued
+        case Plan(), Stopped():
+            return True
+        case Stopped(), Stopped():
+            return _STOPPED_AT[one.stage] > _STOPPED_AT[other.stage]
+        case _:
+            return False
+
+
+def _base36(number: int) -> str:
+    digits = "0123456789abcdefghijklmnopqrstuvwxyz"
+    text = ""
+    while number:
+        number, digit = divmod(number, 36)
+        text = digits[digit] + text
+    return text.rjust(4, "0")

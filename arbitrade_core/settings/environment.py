@@ -1,0 +1,182 @@
+"""Variables of the environment: which ones there are, and what they say.
+
+One table, made from the settings models, serves reading, error messages and documentation, so that they
+cannot disagree. A field's variable is the prefix and its path: `risk.max_open_plans` is
+ARBITRADE_RISK__MAX_OPEN_PLANS; a field marked with `Named` keeps the name that other tools already use for it
+(PG_HOST). `.env` in the working directory is read below the environment. A variable that is set to nothing counts
+as not set, since compose files pass such variables on.
+"""
+
+import json
+import types
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, TypeAliasType, TypeGuard, Union, get_args, get_origin
+
+from pydantic import BaseModel, SecretBytes, SecretStr
+from pydantic.fields import FieldInfo
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+)
+
+from arbitrade_core.errors import SettingsError
+
+PREFIX = "ARBITRADE_"
+NESTED = "__"
+
+_LISTS = (list, tuple, set, frozenset)
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """Marks a field whose variable has a name of its own: `Annotated[str, Named("PG_HOST")]`."""
+
+    variable: str
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """One setting, as a variable of the environment. `path` leads to it from its section's model."""
+
+    name: str
+    path: tuple[str, ...]
+    field: FieldInfo
+
+    @property
+    def secret(self) -> bool:
+        """Whether its value must never be shown."""
+        return any(kind in (SecretStr, SecretBytes) for kind in alternatives(self.field.annotation))
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What the environment and `.env` say, names in upper case, and which of the two says it."""
+
+    values: Mapping[str, str]
+    origins: Mapping[str, str]
+
+    def names(self, variable: str) -> tuple[str, ...]:
+        """A comma-separated list, before any model has seen it."""
+        return _items(self.values.get(variable, ""))
+
+
+def alternatives(annotation: object) -> tuple[Any, ...]:
+    """The types a field takes: members of a union but None, with `type` aliases and Annotated taken off."""
+    if isinstance(annotation, TypeAliasType):
+        return alternatives(annotation.__value__)
+    match get_origin(annotation):
+        case origin if origin is Annotated:
+            return alternatives(get_args(annotation)[0])
+        case origin if origin in (Union, types.UnionType):
+            members = (kind for kind in get_args(annotation) if kind is not types.NoneType)
+            return tuple(kind for member in members for kind in alternatives(member))
+        case _:
+            return (annotation,)
+
+
+def is_model(annotation: object) -> TypeGuard[type[BaseModel]]:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def variables(model: type[BaseModel], path: tuple[str, ...] = ()) -> Iterator[Variable]:
+    """Every variable that sets a field of `model` or of the models in it, in the order written there."""
+    for name, field in model.model_fields.items():
+        here = (*path, name)
+        if is_model(field.annotation):
+            yield from variables(field.annotation, here)
+        else:
+            own = next((mark.variable for mark in field.metadata if isinstance(mark, Named)), None)
+            yield Variable(own or PREFIX + NESTED.join(here).upper(), here, field)
+
+
+def read_environment(env_file: Path = Path(".env")) -> Given:
+    """Read the process environment over `env_file`.
+
+    Raises:
+        SettingsError: `env_file` exists and cannot be read.
+    """
+    values: dict[str, str] = {}
+    origins: dict[str, str] = {}
+    for origin, source in ((str(env_file), _read_file(env_file)), ("environment", _read_process())):
+        for name, text in source.items():
+            if text:
+                values[name.upper()] = text
+                origins[name.upper()] = origin
+    return Given(values, origins)
+
+
+def _read_process() -> Mapping[str, str | None]:
+    return EnvSettingsSource(BaseSettings, case_sensitive=True).env_vars
+
+
+def _read_file(path: Path) -> Mapping[str, str | None]:
+    try:
+        source = DotEnvSettingsSource(BaseSettings, path, env_file_encoding="utf-8", case_sensitive=True)
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(
+            [
+                f"{path} cannot be read: {error}. Make it a text file in UTF-8 that this user may read, or move it away."
+            ]
+        ) from error
+    return source.env_vars
+
+
+def values_for(model: type[BaseModel], given: Given, path: tuple[str, ...] = ()) -> dict[str, Any]:
+    """What was given for `model`, as the nested dict it validates. `path` is where its section starts."""
+    found: dict[str, Any] = {}
+    for variable in variables(model, path):
+        text = given.values.get(variable.name)
+        if text is None:
+            continue
+        into = found
+        for step in variable.path[len(path) : -1]:
+            into = into.setdefault(step, {})
+        into[variable.path[-1]] = parse(variable.field.annotation, text)
+    return found
+
+
+def parse(annotation: object, text: str) -> object:
+    """Text as its field's type wants it: `A,B` for lists, `A=1,B=2` for mappings, or JSON for either.
+
+    What cannot be understood stays text, for the model to refuse with everything else that is wrong.
+    """
+    for kind in alternatives(annotation):
+        container = get_origin(kind) or kind
+        if container in _LISTS:
+            return _json(text, list) if text.lstrip().startswith("[") else list(_items(text))
+        if container is dict or container is Mapping:
+            return _json(text, dict) if text.lstrip().startswith("{") else _pairs(text)
+    return text
+
+
+def _items(text: str) -> tuple[str, ...]:
+    return tuple(item for item in (part.strip() for part in text.split(",")) if item)
+
+
+def _pairs(text: str) -> object:
+    pairs = [tuple(part.strip() for part in item.split("=", 1)) for item in _items(text)]
+    mapping = {pair[0]: pair[-1] for pair in pairs if len(pair) > 1 and all(pair)}
+    return mapping if len(mapping) == len(pairs) else text
+
+
+def _json(text: str, wanted: type) -> object:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    return value if isinstance(value, wanted) else text
+
+
+class Environment(PydanticBaseSettingsSource):
+    """The source behind `CoreSettings()`: the variables of the table, from `read_environment`."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        del field
+        return self().get(field_name), field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        return values_for(self.settings_cls, read_environment())

@@ -1,0 +1,259 @@
+"""The shell around the engine: moves bytes, commits, and sleeps until the deadline it is given. It knows no rule."""
+
+import asyncio
+import gc
+import time
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import anyio
+import structlog
+
+from arbitrade_core.clock import NEVER
+from arbitrade_core.domain import Alert, Ns
+from arbitrade_core.engine import Engine
+from arbitrade_core.events import (
+    Append,
+    Appearance,
+    Closed,
+    Command,
+    Connect,
+    ConnId,
+    Disconnect,
+    Drain,
+    Durable,
+    Frame,
+    Input,
+    JournalLost,
+    Notify,
+    Observe,
+    Opened,
+    Send,
+    Tick,
+    Transmit,
+)
+from arbitrade_core.journal import Record
+from arbitrade_core.spi import Notifier
+from arbitrade_core.telemetry import Latency
+from arbitrade_core.transport import Connection, Opener
+
+_log = structlog.get_logger(__name__)
+
+DRAIN_S = 5.0
+"""How long open plans may take to end at a clean stop; what is open then is told and found again at the next start."""
+FLUSH_S = 5.0
+_GC_PAUSE_S = 1.0
+_FULL_GC_EVERY = 120
+
+
+class JournalSink(Protocol):
+    """Where `Append` goes. Answers through the callable it was made with: Durable, JournalLost, JournalBack."""
+
+    def append(self, records: Sequence[Record]) -> str | None:
+        """Take the records without waiting; a reason when it cannot (full): the caller reports the journal lost."""
+        ...
+
+    async def run(self) -> None: ...
+    async def flush(self) -> bool:
+        """Wait until everything taken is on disk; False when it cannot be."""
+        ...
+
+
+class ObservationSink(Protocol):
+    """Where appearances go: lossy, never waits."""
+
+    def add(self, appearances: Sequence[Appearance]) -> None: ...
+    async def run(self) -> None: ...
+    async def flush(self) -> bool: ...
+
+
+class MemoryJournal:
+    """For sessions that trade nothing and keep nothing: everything is durable at once."""
+
+    def __init__(self, emit: Callable[[Input], None], clock: Callable[[], Ns]) -> None:
+        self._emit = emit
+        self._clock = clock
+
+    def append(self, records: Sequence[Record]) -> str | None:
+        loop = asyncio.get_running_loop()
+        for stream, seq in {record.stream: record.seq for record in records}.items():
+            loop.call_soon(self._emit, Durable(stream, seq, self._clock()))
+        return None
+
+    async def run(self) -> None:
+        await anyio.sleep_forever()
+
+    async def flush(self) -> bool:
+        return True
+
+
+class NoObservations:
+    def add(self, appearances: Sequence[Appearance]) -> None:
+        """Nobody keeps them."""
+
+    async def run(self) -> None:
+        await anyio.sleep_forever()
+
+    async def flush(self) -> bool:
+        return True
+
+
+class Shell:
+    """One engine on one event loop. `transport.Listener` for its connections."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        clock: Callable[[], Ns],
+        open_connection: Opener,
+        notifiers: Sequence[Notifier] = (),
+    ) -> None:
+        self.engine = engine
+        self.clock = clock
+        self.decision = Latency()
+        """bytes in -> decision out, per frame"""
+        self.alerts: list[Alert] = []
+        """the newest, oldest first, for the terminal"""
+        self.connection_faults: dict[str, int] = {}
+        self.last_connection_fault = ""
+        self._open_connection = open_connection
+        self._notifiers = notifiers
+        self._connections: dict[ConnId, Connection] = {}
+        self._armed: Ns = NEVER
+        self._timer: asyncio.TimerHandle | None = None
+        self._journal: JournalSink = MemoryJournal(self.take, clock)
+        self._observations: ObservationSink = NoObservations()
+        self._running = False
+
+    async def run(self, stop: anyio.Event, journal: JournalSink | None, observations: ObservationSink | None) -> None:
+        """Start the engine and run until `stop`; then drain open plans, flush, and close the connections."""
+        self._journal = journal or self._journal
+        self._observations = observations or self._observations
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._journal.run)
+            tasks.start_soon(self._observations.run)
+            tasks.start_soon(self._collect_when_idle)
+            self._running = True
+            self._carry_out(self.engine.start(self.clock()))
+            self._arm()
+            await stop.wait()
+            await self._wind_down()
+            tasks.cancel_scope.cancel()
+
+    def take(self, event: Input) -> None:
+        """Give the engine one input and carry out what it asks."""
+        commands = self.engine.step(event)
+        if commands:
+            self._carry_out(commands)
+        if self.engine.deadline != self._armed:
+            self._arm()
+
+    # --- transport.Listener ---
+
+    def on_frame(self, conn: ConnId, data: bytes) -> None:
+        began = time.perf_counter_ns()
+        commands = self.engine.step(Frame(conn, data, self.clock()))
+        self.decision.record(time.perf_counter_ns() - began)
+        if commands:
+            self._carry_out(commands)
+        if self.engine.deadline != self._armed:
+            self._arm()
+
+    def on_open(self, conn: ConnId) -> None:
+        self.take(Opened(conn, self.clock()))
+
+    def on_close(self, conn: ConnId, code: int, reason: str) -> None:
+        # Also called from inside `close`, so from inside carrying out: the engine hears of it afterwards.
+        self._connections.pop(conn, None)
+        self.connection_faults[reason] = self.connection_faults.get(reason, 0) + 1
+        self.last_connection_fault = reason
+        asyncio.get_running_loop().call_soon(self._closed, conn, code, reason)
+
+    def _closed(self, conn: ConnId, code: int, reason: str) -> None:
+        if self._running:
+            self.take(Closed(conn, code, reason, self.clock()))
+
+    # --- commands ---
+
+    def _carry_out(self, commands: Sequence[Command]) -> None:
+        for command in commands:
+            match command:
+                case Transmit(conn, data):
+                    connection = self._connections.get(conn)
+                    if connection is not None:
+                        connection.send(data)
+                case Append(records):
+                    refused = self._journal.append(records)
+                    if refused is not None:
+                        lost = JournalLost(refused, self.clock())
+                        asyncio.get_running_loop().call_soon(self.take, lost)
+                case Send():
+                    # The desk's venue has it already; one that is not inside the engine sends with Transmit.
+                    pass
+                case Observe(appearances):
+                    self._observations.add(appearances)
+                case Notify(alert):
+                    self._notify(alert)
+                case Connect(conn, url):
+                    self._connections[conn] = self._open_connection(conn, url, self)
+                case Disconnect(conn):
+                    connection = self._connections.pop(conn, None)
+                    if connection is not None:
+                        connection.close()
+
+    def _notify(self, alert: Alert) -> None:
+        self.alerts.append(alert)
+        del self.alerts[:-50]
+        for notifier in self._notifiers:
+            try:
+                notifier.send(alert)
+            except Exception:  # noqa: BLE001 - a notifier is somebody's code; trading goes on without it
+                _log.exception("notifier failed", notifier=notifier.name)
+
+    # --- time ---
+
+    def _arm(self) -> None:
+        self._armed = deadline = self.engine.deadline
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if deadline != NEVER and self._running:
+            delay_s = max(0, deadline - self.clock()) / 1e9
+            self._timer = asyncio.get_running_loop().call_later(delay_s, self._due)
+
+    def _due(self) -> None:
+        self._timer = None
+        self._armed = NEVER
+        self.take(Tick(self.clock()))
+
+    async def _collect_when_idle(self) -> None:
+        """Garbage collection at idle points, not in the middle of a frame (DESIGN 4)."""
+        gc.collect()
+        gc.freeze()
+        gc.disable()
+        rounds = 0
+        try:
+            while True:
+                await anyio.sleep(_GC_PAUSE_S)
+                rounds += 1
+                gc.collect(2 if rounds % _FULL_GC_EVERY == 0 else 1)
+        finally:
+            gc.enable()
+            gc.unfreeze()
+
+    # --- the end ---
+
+    async def _wind_down(self) -> None:
+        self.take(Drain(self.clock()))
+        with anyio.move_on_after(DRAIN_S):
+            while any(desk.open_plans for desk in self.engine.desks):
+                await anyio.sleep(0.02)
+        self._carry_out(self.engine.stop(self.clock()))
+        with anyio.move_on_after(FLUSH_S):
+            await self._journal.flush()
+            await self._observations.flush()
+        self._running = False
+        self._arm()
+        for connection in list(self._connections.values()):
+            connection.close()
+        self._connections.clear()

@@ -1,0 +1,10 @@
+"""Storage on PostgreSQL: the server, the connection, the schema, what is written and what is read.
+
+embedded        a local server that needs no installation, shared by the processes that use it
+connect         where the database is, pools, and one clear error when it is not there
+migrations      plain numbered SQL, applied once
+journal_store   the durable record and its chain
+projector       journal records -> tables
+observations    appearances, lossy
+repositories    reads for people
+"""
