@@ -19,6 +19,7 @@ from arbitrade_core.domain import (
     LegId,
     Ns,
     Order,
+    OrderEvent,
     PairId,
     Plan,
     PlanKind,
@@ -36,6 +37,7 @@ from arbitrade_core.market import Market
 from arbitrade_core.money import BPS, ONE, ZERO, floor_to, ratio, unit
 from arbitrade_core.pricing import LegInput, Priced, Stage, Stopped, Terms, price_cycle
 from arbitrade_core.records import balances_record, drop_record, fees_record, plan_record
+from arbitrade_core.recovery import Recovered
 from arbitrade_core.risk.gate import Approved, Gate
 from arbitrade_core.spi import Executor, MarketView, Refused, Venue
 
@@ -83,6 +85,8 @@ _STOPPED_AT = {
     Stage.BUFFERS: Reached.AFTER_DEPTH,
 }
 
+REVALUE_NS = 5_000_000_000
+
 STALENESS_CHECK = "book_health"
 """The check whose refusals are the funnel's `stale`; it is asked again at the last look."""
 
@@ -96,23 +100,30 @@ class Desk:
         desk_id: str,
         terms: DeskTerms,
         balances: Mapping[str, Decimal],
+        recovered: Recovered,
         gate: Gate,
         executors: Sequence[Executor],
         venue: Venue,
+        ledger: Ledger,
         stream: Stream,
         epoch: str,
     ) -> None:
-        """`epoch` makes plan ids unique over restarts: at most 9 characters, injected (ids come from outside)."""
+        """`balances` are those of a new account; one that was `recovered` goes on with its own.
+
+        `epoch` makes plan ids unique over restarts: at most 9 characters, injected (ids come from outside).
+        """
         self.id = desk_id
         self.terms = terms
         self.gate = gate
         self.venue = venue
-        self.ledger = Ledger(desk_id)
+        self.ledger = ledger
         self.funnel = DeskFunnel()
         self.fees: FeeSnapshot | None = None
         self.last_stop: dict[str, str] = {}
         """by cycle key: why its last offer went no further, in words"""
         self._opening = dict(balances)
+        self._recovered = recovered
+        self._told_accounts: set[tuple[str, str]] = set()
         self._executors = {kind: executor for executor in executors for kind in executor.kinds}
         self._stream = stream
         self._epoch = epoch
@@ -120,24 +131,31 @@ class Desk:
         self._claims = Claims()
         self._bans: dict[LegId, Ns] = {}
         self._fee_factor: list[float] = []
-        self._halt_reason: str | None = None
+        self.halt_reason: str | None = None
 
     def start(self, port: DeskPort, now: Ns) -> None:
         """Open the books and the venue. Called once by the engine."""
         self._port = port
         self.market_state = port.market
-        self._conductor = Conductor(self, port, self._claims, self._stream)
-        self.ledger.open(self._opening, now)
+        self.conductor = Conductor(self, self._executors, port, self._claims, self._stream)
         self._journal("open", now, {"desk": self.id, "epoch": self._epoch})
+        if self._recovered.accounts:
+            self.ledger.restore(self._recovered.accounts)
+            self.conductor.remember(self._recovered.past)
+            for kind, data in self._recovered.interrupted:
+                self._journal(kind, now, data)
+        else:
+            self.ledger.open(self._opening)
+        self.conductor.results.open(self.ledger.balances(), self._mark)
         self.journal_balances(now)
-        self.venue.start(_VenuePort(port, self._conductor), now)
-'''
+        self.venue.start(_VenuePort(port, self.conductor), now)
+        self._revalue(now)
 
     # --- deciding ---
 
     def consider(self, candidates: Sequence[Candidate], now: Ns) -> None:
         """Price all, best first ask the gate; each approval leaves less for the next (TRADING 6)."""
-        plans = self._priced([c for c in candidates if not self._conductor.carries(c.key)], now)
+        plans = self._priced([c for c in candidates if not self.conductor.carries(c.key)], now)
         while plans:
             plans.sort(key=lambda entry: (-entry[1].profit_valued, entry[1].key))
             candidate, plan = plans.pop(0)
@@ -186,8 +204,11 @@ class Desk:
         mark = self.market.mark(start_asset, self.valuation_asset)
         if mark is None:
             return Stopped(Stage.FEES, f"{start_asset} has no mark in {self.valuation_asset}", None)
+        budget = self._budget(start_asset, mark)
+        if budget <= 0:
+            return Stopped(Stage.ROUNDING, f"no {start_asset} is free to start with", None)
         min_profit = ratio(self.terms.pricing.min_profit, mark)
-        priced = price_cycle(inputs, self._budget(start_asset, mark), self.terms.pricing, min_profit)
+        priced = price_cycle(inputs, budget, self.terms.pricing, min_profit)
         if isinstance(priced, Stopped):
             return priced
         return self._plan(candidate, priced, mark, now)
@@ -268,7 +289,7 @@ class Desk:
             pair = self.market.pairs[leg.leg.pair_id]
             levels = self.depth(leg.leg.id)
             self._claims.promise(leg.order_id, leg.leg.pair_id, leg.leg.side, levels, pair.lots(leg.qty))
-        run = self._conductor.admit(approved, now)
+        run = self.conductor.admit(approved, now)
         record = self._stream.record("plan", now, plan_record(plan, approved.checks))
         self._port.append(record, lambda at: self._last_look(run.plan, at))
 
@@ -279,13 +300,13 @@ class Desk:
         if gone is None:
             self.funnel.count(plan.key, Reached.EXECUTED)
             appearances.reached(plan.key, Reached.EXECUTED, "executed", plan.edge_bps)
-            self._conductor.go(plan.id, now)
+            self.conductor.go(plan.id, now)
             return
         self.funnel.count(plan.key, Reached.GONE)
         self.last_stop[plan.key] = f"gone at the last look: {gone}"
         appearances.reached(plan.key, Reached.GONE, f"gone: {gone}", plan.edge_bps)
         self._journal("drop", now, drop_record(plan, "gone", gone))
-        self._conductor.drop(plan.id, gone, now)
+        self.conductor.drop(plan.id, gone)
 
     def _gone(self, plan: Plan, now: Ns) -> str | None:
         if self.halted is not None:
@@ -299,9 +320,7 @@ class Desk:
         for leg in plan.legs:
             pair = self.market.pairs[leg.leg.pair_id]
             sign, limit = (1 if leg.leg.side is Side.BUY else -1), pair.ticks(leg.limit)
-            within = sum(
-                lots for ticks, lots in self._depth(leg.leg.id, own) if sign * ticks <= sign * limit
-            )
+            within = sum(lots for ticks, lots in self._depth(leg.leg.id, own) if sign * ticks <= sign * limit)
             if within < pair.lots(leg.qty):
                 return f"{leg.leg} shows {pair.qty(within)} within its limit {leg.limit}, not {leg.qty}"
         return None
@@ -381,20 +400,26 @@ class Desk:
 
     def halt(self, reason: str, now: Ns) -> None:
         """Nothing new from this desk until an operator resumes it."""
-        if self._halt_reason is None:
-            self._halt_reason = reason
+        if self.halt_reason is None:
+            self.halt_reason = reason
             self._journal("desk_halt", now, {"desk": self.id, "reason": reason})
             self._port.notify(Severity.CRITICAL, "desk.halt", f"desk {self.id} halted: {reason}", now)
 
     def resume(self) -> None:
-        self._halt_reason = None
+        self.halt_reason = None
 
     def freed(self) -> None:
         """Balance, slot or liquidity came back: see the active set again before this step ends."""
         self._port.offer_again()
 
     def journal_balances(self, now: Ns) -> None:
-        self._journal("balances", now, balances_record(self.id, self.ledger.accounts()))
+        accounts = {(asset, account): amount for asset, account, amount in self.ledger.accounts()}
+        # An account that was told and is empty now is told as empty, or its last amount would stand.
+        whole = {**dict.fromkeys(self._told_accounts, ZERO), **accounts}
+        self._told_accounts = set(accounts)
+        self._journal(
+            "balances", now, balances_record(self.id, [(*name, amount) for name, amount in whole.items()])
+        )
 
     def _journal(self, kind: str, now: Ns, data: Mapping[str, object]) -> None:
         self._port.append(self._stream.record(kind, now, dict(data)))
@@ -411,7 +436,7 @@ class Desk:
 
     @property
     def halted(self) -> str | None:
-        return self._halt_reason or self._port.blocked
+        return self.halt_reason or self._port.blocked
 
     @property
     def exchange_status(self) -> str:
@@ -419,24 +444,24 @@ class Desk:
 
     @property
     def open_plans(self) -> Sequence[Plan]:
-        return self._conductor.open_plans
+        return self.conductor.open_plans
 
     @property
     def consecutive_failures(self) -> int:
-        return self._conductor.consecutive_failures
+        return self.conductor.consecutive_failures
 
     def available(self, asset: str) -> Decimal:
-        return self.ledger.cash(asset) - self._conductor.held(asset)
+        return self.ledger.cash(asset) - self.conductor.held(asset)
 
     def residue(self, asset: str) -> Decimal:
-        return self.ledger.residue(asset)
+        return self.ledger.residue(asset) - self.conductor.promised_residue(asset)
 
     def value(self, asset: str, amount: Decimal) -> Decimal | None:
         mark = self.market.mark(asset, self.valuation_asset)
         return None if mark is None else amount * mark
 
     def depth(self, leg: LegId) -> Sequence[Level]:
-        return self._depth(leg, self._conductor.own_orders)
+        return self._depth(leg, self.conductor.own_orders)
 
     def _depth(self, leg_id: LegId, but_of: frozenset[str]) -> Sequence[Level]:
         leg = self.market_state.legs[leg_id]
@@ -456,13 +481,39 @@ class Desk:
         return self._bans.get(leg)
 
     def plans_since(self, since: Ns, key: str | None = None) -> int:
-        return self._conductor.plans_since(since, key)
+        return self.conductor.plans_since(since, key)
 
     def trading_pnl(self, since: Ns) -> Decimal:
-        return self._conductor.results.trading_pnl(since)
+        return self.conductor.results.trading_pnl(since)
 
     def unwind_loss(self, since: Ns) -> Decimal:
-        return self._conductor.results.unwind_loss(since)
+        return self.conductor.results.unwind_loss(since)
+
+    def drawdown(self) -> Decimal | None:
+        results = self.conductor.results
+        if results.drawdown() is None:
+            results.revalue(self.ledger.balances(), self._mark)
+        return results.drawdown()
+
+    def _mark(self, asset: str) -> Decimal | None:
+        return self.market.mark(asset, self.valuation_asset)
+
+    def _revalue(self, now: Ns) -> None:
+        """From time to time: drawdown is measured at these moments and at every plan's end."""
+        self.conductor.results.revalue(self.ledger.balances(), self._mark)
+        self._port.clockwork.at(now + REVALUE_NS, self._revalue)
+
+
+class _VenuePort:
+    """The venue's way in (`spi.VenuePort`)."""
+
+    def __init__(self, port: DeskPort, conductor: Conductor) -> None:
+        self.clockwork = port.clockwork
+        self.market: MarketView = port.market
+        self._conductor = conductor
+
+    def deliver(self, event: OrderEvent, now: Ns) -> None:
+        self._conductor.on_event(event, now)
 
 
 def _better(one: Plan | Stopped, other: Plan | Stopped) -> bool:

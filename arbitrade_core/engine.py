@@ -37,6 +37,7 @@ from arbitrade_core.events import (
     Thresholds,
     Tick,
     Transmit,
+    WantFees,
 )
 from arbitrade_core.funnel import Appearances, detection_totals
 from arbitrade_core.journal import Fields, Record, Stream
@@ -89,6 +90,7 @@ class Engine:
         self._watchers: list[tuple[Detector, ...]] = []
         self._enabled: frozenset[str] | None = None
         self._reindex = False
+        self._fees_wanted = False
         self._offer_again: set[str] = set()
         self._waiting: dict[str, list[tuple[int, Callable[[Ns], None]]]] = {}
         self._crossed_since: dict[PairId, Ns] = {}
@@ -161,6 +163,9 @@ class Engine:
             for desk_id in sorted(self._offer_again):
                 self._offer_again.discard(desk_id)
                 self._offer_active(desk_id, now)
+        if self._fees_wanted:
+            self._fees_wanted = False
+            self._commands.append(WantFees())
         if self._records:
             self._commands.append(Append(tuple(self._records)))
             self._records.clear()
@@ -340,6 +345,7 @@ class Engine:
             ids.append(pair_id)
             listed.add(pair_id)
             if changed:
+                self._fees_wanted = True
                 self._apply_enabled(pair_id)
                 self._reweigh(pair_id, now)
                 self._reindex = True
@@ -407,7 +413,9 @@ class Engine:
     def _on_journal_back(self, event: JournalBack) -> None:
         if self.journal_lost is not None:
             self.journal_lost = None
-            self.notify(Severity.INFO, "journal.back", "the journal is written again; plans resume", event.now)
+            self.notify(
+                Severity.INFO, "journal.back", "the journal is written again; plans resume", event.now
+            )
             self._offer_again |= {desk.id for desk in self.desks}
 
     # --- operators ---
@@ -447,7 +455,9 @@ class Engine:
         if self.halted is None:
             self.halted = event.reason
             self._record("halt", event.now, {"reason": event.reason, "actor": event.actor})
-            self.notify(Severity.CRITICAL, "engine.halt", f"halted by {event.actor}: {event.reason}", event.now)
+            self.notify(
+                Severity.CRITICAL, "engine.halt", f"halted by {event.actor}: {event.reason}", event.now
+            )
 
     def _on_resume(self, event: Resume) -> None:
         if self.halted is not None:

@@ -5,7 +5,7 @@ Outputs are commands: the shell carries them out and knows no rule. msgspec stru
 costs a microsecond on the path of every frame.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Protocol
 
@@ -214,24 +214,28 @@ class Notify(msgspec.Struct):
     alert: Alert
 
 
-type Command = Connect | Transmit | Disconnect | Append | Send | Observe | Notify
+class WantFees(msgspec.Struct):
+    """The listing changed: answer with `FeesLoaded` for every desk, or not at all when fees are not known."""
+
+
+type Command = Connect | Transmit | Disconnect | Append | Send | Observe | Notify | WantFees
+
+
+type TimerAction = Callable[[Ns], None]
+"""Called with the time it was due."""
 
 
 class Clockwork(Protocol):
     """The engine's timers, as components see them. Due times are absolute; equal due times run in order of asking."""
 
-    def at(self, due: Ns, action: "TimerAction") -> int: ...
+    def at(self, due: Ns, action: TimerAction) -> int: ...
     def cancel(self, handle: int) -> None: ...
-
-
-class TimerAction(Protocol):
-    def __call__(self, now: Ns) -> None: ...
 
 
 __all__ = [
     "Alert",
-    "Append",
     "Appearance",
+    "Append",
     "BookUpdate",
     "Clockwork",
     "Closed",
@@ -259,4 +263,5 @@ __all__ = [
     "Tick",
     "TimerAction",
     "Transmit",
+    "WantFees",
 ]

@@ -135,4 +135,3 @@ class Appearances:
 
     def __len__(self) -> int:
         return len(self._open)
-

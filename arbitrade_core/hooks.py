@@ -1,7 +1,7 @@
 """The hooks of a plugin: it registers objects once, at the start, and the engine calls the objects.
 
-A plugin is a module named in the entry-point group `arbitrade.plugins`. It declares the API it was written for and
-implements the hooks it needs:
+A plugin is a module named in the entry-point group `arbitrade.plugins`. It declares the API it was written
+for and implements the hooks it needs:
 
     from arbitrade_core.hooks import PluginContext, hookimpl
 
@@ -11,8 +11,8 @@ implements the hooks it needs:
     def register_detectors(ctx: PluginContext[MySettings]) -> list[Detector]:
         return [MyDetector(ctx.settings)]
 
-Nothing on the hot path is a hook call. `HookSpecs` is the reference of all hooks, `Registry` the typed way to call
-them. What the registered objects must look like stands in `arbitrade_core.spi`.
+Nothing on the hot path is a hook call. `HookSpecs` is the reference of all hooks, `Registry` the typed way
+to call them. What the registered objects must look like stands in `arbitrade_core.spi`.
 """
 
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
@@ -66,15 +66,15 @@ class FeeSource(Protocol):
 
 
 class HookSpecs:
-    """Every hook. They are called once at the start, for one plugin after the other in the catalogue's order."""
+    """Every hook. Each is called once at the start, for one plugin after the other in catalogue order."""
 
     @hookspec
     def register_settings(self) -> type[BaseModel] | None:
         """The model of the plugin's own settings, one section: ARBITRADE_<PLUGIN>__<FIELD>.
 
-        Called: first of all hooks, before any setting is validated, so that all sections are validated together.
-        Order: does not matter; each section is the plugin's own.
-        An exception: the plugin is not used and the start fails, naming its distribution.
+        Called: first of all hooks, before any setting is validated, so that all sections are validated
+        together. Order: does not matter; each section is the plugin's own. An exception: the plugin is not
+        used and the start fails, naming its distribution.
 
         Example:
             class DepthSettings(BaseModel):
@@ -103,12 +103,11 @@ class HookSpecs:
 
     @hookspec
     def register_fee_sources(self, ctx: PluginContext[Any]) -> Iterable[FeeSource]:
-        """Where a desk's fees come from. The first source in the catalogue's order that has an answer is used.
+        """Where a desk's fees come from. The first in the catalogue's order that has an answer is used.
 
-        Called: once, after all settings are valid.
-        Order: the catalogue's.
-        An exception: the start fails, naming the plugin's distribution. A source that is not configured does not
-        raise here but in `snapshot`.
+        Called: once, after all settings are valid. Order: the catalogue's. An exception: the start fails,
+        naming the plugin's distribution. A source that is not configured does not raise here but in
+        `snapshot`.
 
         Example:
             @hookimpl
@@ -119,7 +118,7 @@ class HookSpecs:
 
     @hookspec
     def register_detectors(self, ctx: PluginContext[Any]) -> Iterable[Detector]:
-        """What finds candidates. Called on every message, so a detector counts in microseconds (`spi.Detector`).
+        """What finds candidates. Called on every message: it counts in microseconds (`spi.Detector`).
 
         Called: once, after all settings are valid, before the engine is built.
         Order: the catalogue's; on one message detectors are called in it.
@@ -149,7 +148,7 @@ class HookSpecs:
 
     @hookspec
     def register_executors(self, ctx: PluginContext[Any]) -> Iterable[Executor]:
-        """What carries plans out. The first executor in the catalogue's order that takes a plan's kind gets it.
+        """What carries plans out. The first in the catalogue's order that takes a plan's kind gets it.
 
         Called: once, after all settings are valid.
         Order: the catalogue's.
@@ -231,8 +230,8 @@ def new_relay() -> PluginManager:
 class Registry:
     """The hooks with types: each method calls one hook for every plugin and returns what came back, in order.
 
-    Every method raises PluginError, naming plugin and distribution, when a hook raises, returns something else than
-    it should, or two objects of one kind have the same name.
+    Every method raises PluginError, naming plugin and distribution, when a hook raises, returns something
+    else than it should, or two objects of one kind have the same name.
     """
 
     def __init__(
@@ -241,7 +240,7 @@ class Registry:
         contexts: Mapping[str, PluginContext[Any]],
         distributions: Mapping[str, str],
     ) -> None:
-        """`contexts` in the catalogue's order, by plugin name; `distributions` names each plugin's for messages."""
+        """Both by plugin name: `contexts` in the catalogue's order, `distributions` for messages."""
         self._relay = relay
         self._contexts = contexts
         self._distributions = distributions
@@ -271,8 +270,8 @@ class Registry:
             name = one.thing.name
             if name in owners:
                 raise PluginError(
-                    f"{hook}: {self._who(one.plugin)} registers {name!r}, which {self._who(owners[name])} registered "
-                    f"already. Disable one of them or rename the object"
+                    f"{hook}: {self._who(one.plugin)} and {self._who(owners[name])} both register {name!r}; "
+                    f"disable one of them, or rename its object"
                 )
             owners[name] = one.plugin
         return registered

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import StrEnum
 
-from arbitrade_core.domain import Asset, Fill, LedgerRow, Order, Pair, Side
+from arbitrade_core.domain import Asset, Fill, LedgerRow, Leg, Order, Pair, Side
 from arbitrade_core.errors import InvariantError
 from arbitrade_core.money import ZERO, plain, unit
 
@@ -65,14 +65,18 @@ class Ledger:
     def open(self, balances: Mapping[str, Decimal]) -> None:
         """Opening balances, once, into an empty ledger."""
         if self._accounts:
-            raise InvariantError(f"the ledger of {self._name} is open already; opening balances come once, first")
+            raise InvariantError(
+                f"the ledger of {self._name} is open already; opening balances come once, first"
+            )
         for asset, amount in balances.items():
             self.flow(asset, amount, "opening balance")
 
     def restore(self, accounts: Iterable[tuple[str, str, Decimal]]) -> None:
         """Take over the accounts of an earlier run, as `accounts()` gave them, into an empty ledger."""
         if self._accounts:
-            raise InvariantError(f"the ledger of {self._name} is open already; it is restored first or not at all")
+            raise InvariantError(
+                f"the ledger of {self._name} is open already; it is restored first or not at all"
+            )
         self._post("restored accounts", [(asset, Account(name), amount) for asset, name, amount in accounts])
 
     def book_fill(self, order: Order, fill: Fill) -> Booked | None:
@@ -87,9 +91,9 @@ class Ledger:
         known = self._fills.get(key)
         if known is not None and (known or not fill.rows):
             return None
-        entries = fill_entries(order, fill)
+        entries = fill_entries(order.leg, fill)
         if known is not None:
-            before = fill_entries(order, replace(fill, rows=()))
+            before = fill_entries(order.leg, replace(fill, rows=()))
             entries += [(asset, account, -amount) for asset, account, amount in before]
         self._post(f"fill {fill.exec_id} of {order.id}", entries)
         self._fills[key] = bool(fill.rows)
@@ -120,7 +124,9 @@ class Ledger:
 
     def _move(self, why: str, asset: str, source: Account, target: Account, amount: Decimal) -> None:
         if amount <= 0:
-            raise InvariantError(f"{why}: {plain(amount)} {asset} cannot be moved to {target}; amounts are positive")
+            raise InvariantError(
+                f"{why}: {plain(amount)} {asset} cannot be moved to {target}; amounts are positive"
+            )
         if amount > self._amount(asset, source):
             held = plain(self._amount(asset, source))
             raise InvariantError(f"{why}: {plain(amount)} {asset} is more than the {held} in {source}")
@@ -197,29 +203,29 @@ class Ledger:
         return f"{self.desk_id}/{self.strategy}" if self.strategy else self.desk_id
 
 
-def booked_rows(order: Order, fill: Fill) -> dict[str, LedgerRow]:
+def booked_rows(leg: Leg, fill: Fill) -> dict[str, LedgerRow]:
     """What the exchange booked for each asset of a fill: its rows, or where there is none the fill's own figures."""
-    rows = {row.asset: row for row in figure_rows(order, fill)}
+    rows = {row.asset: row for row in figure_rows(leg, fill)}
     for row in fill.rows:
         rows[row.asset] = row
     return rows
 
 
-def figure_rows(order: Order, fill: Fill) -> list[LedgerRow]:
+def figure_rows(leg: Leg, fill: Fill) -> list[LedgerRow]:
     """The fill's figures as signed amounts; a fee in a third asset has a row of its own."""
-    leg = order.leg
     buys = leg.side is Side.BUY
     amounts = {leg.gets: fill.qty if buys else fill.cost, leg.spends: -fill.cost if buys else -fill.qty}
     amounts.setdefault(fill.fee_asset, ZERO)
     return [
-        LedgerRow(asset, amount, fill.fee if asset == fill.fee_asset else ZERO) for asset, amount in amounts.items()
+        LedgerRow(asset, amount, fill.fee if asset == fill.fee_asset else ZERO)
+        for asset, amount in amounts.items()
     ]
 
 
-def fill_entries(order: Order, fill: Fill) -> list[Entry]:
+def fill_entries(leg: Leg, fill: Fill) -> list[Entry]:
     """The transaction of one fill: cash by the exchange's rows, market and fees by the fill, rounding between."""
-    booked = booked_rows(order, fill)
-    figures = {row.asset: row for row in figure_rows(order, fill)}
+    booked = booked_rows(leg, fill)
+    figures = {row.asset: row for row in figure_rows(leg, fill)}
     entries: list[Entry] = []
     for asset, row in booked.items():
         figure = figures.get(asset, LedgerRow(asset, ZERO))

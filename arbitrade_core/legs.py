@@ -6,12 +6,13 @@ nearest unit of its precision per fill (PROTOCOL 4.2, 4.3); a rounding allowance
 under `money.exact()`. Fee rates are below 1; a rebate is a rate below 0.
 """
 
-# ruff: noqa: PLR0913, PLR0917 - side, pair, fee, amount, limit, fills: what one leg is; a class for them would be
+# ruff: noqa: PLR0917 - side, pair, fee, amount, limit, fills: what one leg is; a class for them would be
 # made and thrown away on every call
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from decimal import Decimal
+
+import msgspec
 
 from arbitrade_core.book import Level
 from arbitrade_core.domain import Fee, FeeCurrency, Pair, Side
@@ -64,8 +65,7 @@ def rounding_base(pair: Pair, fee: Fee, fills: int) -> Decimal:
     return fills * pair.qty_unit if base_fee_rate(fee) else ZERO
 
 
-@dataclass(frozen=True, slots=True)
-class AtLimit:
+class AtLimit(msgspec.Struct, frozen=True, gc=False):
     """A limit order as two straight lines in its quantity, both against us: what it spends, what it brings."""
 
     lot: Decimal
@@ -148,8 +148,7 @@ def _divide_up(numerator: Decimal, denominator: Decimal, step: Decimal) -> Decim
     return down if down * denominator >= numerator else down + step
 
 
-@dataclass(frozen=True, slots=True)
-class Walked:
+class Walked(msgspec.Struct, frozen=True, gc=False):
     """What taking `qty` from a list of levels does, fees by the model, rounded as reported."""
 
     qty: Decimal

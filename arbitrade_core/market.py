@@ -280,4 +280,3 @@ class Market:
 
     def in_use(self) -> Sequence[PairId]:
         return [pair for pair, blocks in enumerate(self.blocks) if not blocks]
-

@@ -1,16 +1,16 @@
 """The catalogue of plugins: which are installed, which are enabled, and what became of them.
 
-Plugins are found by entry point, group `arbitrade.plugins`; those of the group `arbitrade.plugins.experimental` need
-their feature flag as well. Finding one does not import it, and one that is not enabled is never imported. Whatever is
-wrong with a plugin is kept in its entry, naming its distribution; `require_sound` turns that into an error at the
-start.
+Plugins are found by entry point, group `arbitrade.plugins`; those of the group
+`arbitrade.plugins.experimental` need their feature flag as well. Finding one does not import it, and one
+that is not enabled is never imported. Whatever is wrong with a plugin is kept in its entry, naming its
+distribution; `require_sound` turns that into an error at the start.
 """
 
 import difflib
 import re
 import sys
 import traceback
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from importlib import metadata
@@ -20,7 +20,7 @@ from pluggy import PluginManager, PluginValidationError
 from pydantic import BaseModel
 from pydantic_settings import BaseSettings
 
-from arbitrade_core.errors import PluginError
+from arbitrade_core.errors import PluginError, SettingsError
 from arbitrade_core.hooks import (
     API_VERSION,
     HOOKS,
@@ -149,14 +149,12 @@ def _found() -> Iterable[tuple[metadata.EntryPoint, bool]]:
 
 
 def _entry(point: metadata.EntryPoint, experimental: bool) -> Entry:
-    distribution, version = (
-        (point.dist.name, point.dist.version) if point.dist else ("unknown distribution", "")
-    )
+    distribution, version = (point.dist.name, point.dist.version) if point.dist else ("unknown distribution", "")
     return Entry(point.name, distribution, version, point.value, experimental, State.DISABLED)
 
 
 def _refuse_clashes(catalogue: Catalogue) -> None:
-    """Names that two plugins share, or that cannot name a section of settings: an error even when not enabled."""
+    """Names that two plugins share, or that can name no section: an error even when not enabled."""
     by_name: dict[str, list[Entry]] = {}
     for entry in catalogue.entries:
         by_name.setdefault(entry.name, []).append(entry)
@@ -165,13 +163,9 @@ def _refuse_clashes(catalogue: Catalogue) -> None:
         if len(entries) > 1:
             error = f"plugin name {name!r} is taken by {origins}; uninstall all of them but one"
         elif not _NAME.fullmatch(name):
-            error = (
-                f"plugin name {name!r} ({origins}) must be lower-case letters, digits and single underscores"
-            )
+            error = f"plugin name {name!r} ({origins}) must be lower-case letters, digits and single underscores"
         elif name in CoreSettings.model_fields:
-            error = (
-                f"plugin name {name!r} ({origins}) is a section of the core's settings; it needs another name"
-            )
+            error = f"plugin name {name!r} ({origins}) is a section of the core's settings; it needs another name"
         else:
             continue
         catalogue._put(name, state=State.FAILED, last_error=error)
@@ -213,8 +207,9 @@ def _load(catalogue: Catalogue, entry: Entry, point: metadata.EntryPoint) -> Non
         _check_signatures(module, who)
         catalogue.relay.register(module, entry.name)
         model = _settings_model(catalogue.relay, entry.name, who)
-    except PluginError as error:
-        catalogue.relay.unregister(name=entry.name) if catalogue.relay.has_plugin(entry.name) else None
+    except (PluginError, SettingsError) as error:
+        if catalogue.relay.has_plugin(entry.name):
+            catalogue.relay.unregister(name=entry.name)
         catalogue._put(entry.name, state=State.FAILED, last_error=str(error))
         return
     if model is not None:
@@ -226,19 +221,14 @@ def _imported(point: metadata.EntryPoint, who: str) -> Any:
     try:
         return point.load()
     except (Exception, SystemExit) as error:
-        # A plugin's module may raise anything while it is imported; whatever it is, that plugin is not usable.
-        raise PluginError(
-            f"{who} cannot be imported: {type(error).__name__}: {error}{_place(error)}"
-        ) from error
+        # A plugin's module may raise anything while it is imported; then that plugin is not usable.
+        reason = f"{type(error).__name__}: {error}{_place(error)}"
+        raise PluginError(f"{who} cannot be imported: {reason}") from error
 
 
 def _place(error: BaseException) -> str:
     """The last line of a plugin's own code that an import reached."""
-    frames = [
-        frame
-        for frame in traceback.extract_tb(error.__traceback__)
-        if not frame.filename.startswith("<frozen")
-    ]
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith("<frozen")]
     own = [frame for frame in frames if frame.filename not in (__file__, metadata.__file__)]
     own = [frame for frame in own if not frame.filename.startswith(sys.base_prefix)]
     return f" ({own[-1].filename}, line {own[-1].lineno})" if own else ""
@@ -256,9 +246,7 @@ def _hooks(module: Any, who: str) -> tuple[str, ...]:
             raise PluginError(f"{who} implements {name}, which is no hook: {hint}")
         own = getattr(function, "__module__", None) == getattr(module, "__name__", "")
         if name in HOOKS and own and not marked:
-            raise PluginError(
-                f"{who} defines {name} without @hookimpl, so it would never be called; add the decorator"
-            )
+            raise PluginError(f"{who} defines {name} without @hookimpl, so it would never be called; add the decorator")
         if marked:
             names.append(name)
     return tuple(sorted(names, key=HOOKS.index))
@@ -267,11 +255,7 @@ def _hooks(module: Any, who: str) -> tuple[str, ...]:
 def _check_api(module: Any, who: str) -> None:
     declared = getattr(module, "ARBITRADE_API", None)
     if declared != API_VERSION:
-        said = (
-            "does not declare ARBITRADE_API"
-            if declared is None
-            else f"is written for plugin API {declared!r}"
-        )
+        said = "does not declare ARBITRADE_API" if declared is None else f"is written for plugin API {declared!r}"
         raise PluginError(
             f"{who} {said}, and arbitrade {metadata.version('arbitrade')} has plugin API {API_VERSION}; "
             f"install versions that fit each other"
@@ -294,10 +278,10 @@ def _settings_model(relay: PluginManager, name: str, who: str) -> type[BaseModel
     (model,) = models
     if not (isinstance(model, type) and issubclass(model, BaseModel)) or issubclass(model, BaseSettings):
         raise PluginError(
-            f"register_settings of {who} returned {model!r}; it must return a class derived from pydantic.BaseModel "
-            f"(not BaseSettings: the core reads the environment for it)"
+            f"register_settings of {who} returned {model!r}; it must return a class derived from "
+            f"pydantic.BaseModel (not BaseSettings: the core reads the environment for it)"
         )
     return model
 
 
-__all__ = ["CORE", "EXPERIMENTAL_GROUP", "GROUP", "Catalogue", "Entry", "Mapping", "State", "load_catalogue"]
+__all__ = ["CORE", "EXPERIMENTAL_GROUP", "GROUP", "Catalogue", "Entry", "State", "load_catalogue"]

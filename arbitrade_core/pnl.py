@@ -69,7 +69,9 @@ class Results:
         self._opening = dict(balances)
         self._opening_value = value_of(balances, mark)
 
-    def ended(self, changes: Mapping[str, Decimal], marks: Mapping[str, Decimal], now: Ns, completed: bool) -> Result:
+    def ended(
+        self, changes: Mapping[str, Decimal], marks: Mapping[str, Decimal], now: Ns, completed: bool
+    ) -> Result:
         """A plan ended: `changes` are its asset changes, `marks` those of the moment it was decided.
 
         `completed` is False for plans that ended otherwise: their losses are unwind losses.
@@ -117,7 +119,8 @@ class Results:
     def unwind_loss(self, since: Ns) -> Decimal:
         """Lost (positive) by plans that ended otherwise than completed, gains not netted against it."""
         return sum(
-            (-result.value for result in self._since(since) if not result.completed and result.value < 0), ZERO
+            (-result.value for result in self._since(since) if not result.completed and result.value < 0),
+            ZERO,
         )
 
     def hour(self, now: Ns) -> Decimal:

@@ -6,7 +6,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 
-from arbitrade_core.domain import Done, FeeSnapshot, Fill, Order, Plan, PlanLeg
+from arbitrade_core.domain import FeeSnapshot, Fill, Order, Plan, PlanLeg
 from arbitrade_core.journal import Fields
 from arbitrade_core.money import plain
 
@@ -104,10 +104,6 @@ def order_record(order: Order, event: str, state: str, filled_qty: Decimal, reas
     }
 
 
-def done_reason(done: Done) -> str:
-    return done.reason.value
-
-
 def fill_record(order: Order, fill: Fill) -> Fields:
     return {
         "plan": order.plan_id,
@@ -116,6 +112,8 @@ def fill_record(order: Order, fill: Fill) -> Fields:
         "exec_id": fill.exec_id,
         "symbol": order.leg.symbol,
         "side": order.leg.side.name.lower(),
+        "spends": order.leg.spends,
+        "gets": order.leg.gets,
         "qty": plain(fill.qty),
         "price": plain(fill.price),
         "cost": plain(fill.cost),

@@ -10,11 +10,12 @@ import anyio
 import structlog
 
 from arbitrade_core.clock import NEVER
-from arbitrade_core.domain import Alert, Ns
+from arbitrade_core.domain import Alert, FeeSnapshot, Ns, Pair, Severity
 from arbitrade_core.engine import Engine
+from arbitrade_core.errors import SettingsError, StorageError
 from arbitrade_core.events import (
-    Append,
     Appearance,
+    Append,
     Closed,
     Command,
     Connect,
@@ -22,6 +23,7 @@ from arbitrade_core.events import (
     Disconnect,
     Drain,
     Durable,
+    FeesLoaded,
     Frame,
     Input,
     JournalLost,
@@ -31,6 +33,7 @@ from arbitrade_core.events import (
     Send,
     Tick,
     Transmit,
+    WantFees,
 )
 from arbitrade_core.journal import Record
 from arbitrade_core.spi import Notifier
@@ -49,22 +52,22 @@ _FULL_GC_EVERY = 120
 class JournalSink(Protocol):
     """Where `Append` goes. Answers through the callable it was made with: Durable, JournalLost, JournalBack."""
 
-    def append(self, records: Sequence[Record]) -> str | None:
-        """Take the records without waiting; a reason when it cannot (full): the caller reports the journal lost."""
+    def append(self, records: Sequence[Record]) -> None:
+        """Take the records without waiting. Raises StorageError when it cannot: they are offered again later."""
         ...
 
     async def run(self) -> None: ...
-    async def flush(self) -> bool:
-        """Wait until everything taken is on disk; False when it cannot be."""
+    async def drain(self, timeout_s: float) -> bool:
+        """Wait until everything taken is on disk; False when it is not by then."""
         ...
 
 
 class ObservationSink(Protocol):
     """Where appearances go: lossy, never waits."""
 
-    def add(self, appearances: Sequence[Appearance]) -> None: ...
+    def offer(self, appearances: Sequence[Appearance]) -> None: ...
     async def run(self) -> None: ...
-    async def flush(self) -> bool: ...
+    async def drain(self, timeout_s: float) -> bool: ...
 
 
 class MemoryJournal:
@@ -74,27 +77,26 @@ class MemoryJournal:
         self._emit = emit
         self._clock = clock
 
-    def append(self, records: Sequence[Record]) -> str | None:
+    def append(self, records: Sequence[Record]) -> None:
         loop = asyncio.get_running_loop()
         for stream, seq in {record.stream: record.seq for record in records}.items():
             loop.call_soon(self._emit, Durable(stream, seq, self._clock()))
-        return None
 
     async def run(self) -> None:
         await anyio.sleep_forever()
 
-    async def flush(self) -> bool:
+    async def drain(self, timeout_s: float) -> bool:
         return True
 
 
 class NoObservations:
-    def add(self, appearances: Sequence[Appearance]) -> None:
+    def offer(self, appearances: Sequence[Appearance]) -> None:
         """Nobody keeps them."""
 
     async def run(self) -> None:
         await anyio.sleep_forever()
 
-    async def flush(self) -> bool:
+    async def drain(self, timeout_s: float) -> bool:
         return True
 
 
@@ -106,8 +108,10 @@ class Shell:
         engine: Engine,
         clock: Callable[[], Ns],
         open_connection: Opener,
+        fees: Callable[[Sequence[Pair], Ns], FeeSnapshot],
         notifiers: Sequence[Notifier] = (),
     ) -> None:
+        """`fees` raises SettingsError when nothing says what they are: then nothing trades, and that is said once."""
         self.engine = engine
         self.clock = clock
         self.decision = Latency()
@@ -116,29 +120,45 @@ class Shell:
         """the newest, oldest first, for the terminal"""
         self.connection_faults: dict[str, int] = {}
         self.last_connection_fault = ""
+        self.fees_missing = ""
+        """why there are no fees, when there are none"""
         self._open_connection = open_connection
+        self._fees = fees
         self._notifiers = notifiers
         self._connections: dict[ConnId, Connection] = {}
         self._armed: Ns = NEVER
         self._timer: asyncio.TimerHandle | None = None
         self._journal: JournalSink = MemoryJournal(self.take, clock)
         self._observations: ObservationSink = NoObservations()
+        self.stopped = anyio.Event()
+        self.books_live_at_stop: int | None = None
+        self._refused: list[Record] = []
         self._running = False
 
-    async def run(self, stop: anyio.Event, journal: JournalSink | None, observations: ObservationSink | None) -> None:
+    async def run(
+        self,
+        stop: anyio.Event,
+        journal: JournalSink | None,
+        observations: ObservationSink | None,
+        started: Callable[[], None],
+    ) -> None:
         """Start the engine and run until `stop`; then drain open plans, flush, and close the connections."""
         self._journal = journal or self._journal
         self._observations = observations or self._observations
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._journal.run)
-            tasks.start_soon(self._observations.run)
-            tasks.start_soon(self._collect_when_idle)
-            self._running = True
-            self._carry_out(self.engine.start(self.clock()))
-            self._arm()
-            await stop.wait()
-            await self._wind_down()
-            tasks.cancel_scope.cancel()
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._journal.run)
+                tasks.start_soon(self._observations.run)
+                tasks.start_soon(self._collect_when_idle)
+                self._running = True
+                self._carry_out(self.engine.start(self.clock()))
+                self._arm()
+                started()
+                await stop.wait()
+                await self._wind_down()
+                tasks.cancel_scope.cancel()
+        finally:
+            self.stopped.set()
 
     def take(self, event: Input) -> None:
         """Give the engine one input and carry out what it asks."""
@@ -164,9 +184,12 @@ class Shell:
 
     def on_close(self, conn: ConnId, code: int, reason: str) -> None:
         # Also called from inside `close`, so from inside carrying out: the engine hears of it afterwards.
-        self._connections.pop(conn, None)
-        self.connection_faults[reason] = self.connection_faults.get(reason, 0) + 1
-        self.last_connection_fault = reason
+        wanted = self._connections.pop(conn, None) is not None
+        if wanted and self._running:
+            self.connection_faults[reason] = self.connection_faults.get(reason, 0) + 1
+            self.last_connection_fault = reason
+            if self.connection_faults[reason] == 1:
+                _log.warning("connection lost; it is tried again at the pace the exchange allows", reason=reason)
         asyncio.get_running_loop().call_soon(self._closed, conn, code, reason)
 
     def _closed(self, conn: ConnId, code: int, reason: str) -> None:
@@ -183,15 +206,14 @@ class Shell:
                     if connection is not None:
                         connection.send(data)
                 case Append(records):
-                    refused = self._journal.append(records)
-                    if refused is not None:
-                        lost = JournalLost(refused, self.clock())
-                        asyncio.get_running_loop().call_soon(self.take, lost)
+                    self._append(records)
                 case Send():
                     # The desk's venue has it already; one that is not inside the engine sends with Transmit.
                     pass
                 case Observe(appearances):
-                    self._observations.add(appearances)
+                    self._observations.offer(appearances)
+                case WantFees():
+                    asyncio.get_running_loop().call_soon(self._load_fees)
                 case Notify(alert):
                     self._notify(alert)
                 case Connect(conn, url):
@@ -200,6 +222,30 @@ class Shell:
                     connection = self._connections.pop(conn, None)
                     if connection is not None:
                         connection.close()
+
+    def _append(self, records: Sequence[Record]) -> None:
+        """Records that the journal cannot take are kept, since their numbers must follow, and offered again."""
+        self._refused += records
+        try:
+            self._journal.append(self._refused)
+        except StorageError as error:
+            lost = JournalLost(str(error), self.clock())
+            asyncio.get_running_loop().call_soon(self.take, lost)
+        else:
+            self._refused.clear()
+
+    def _load_fees(self) -> None:
+        now = self.clock()
+        try:
+            fees = self._fees(self.engine.market.pairs, now)
+        except SettingsError as error:
+            if not self.fees_missing:
+                self._notify(Alert(Severity.WARNING, "fees.missing", str(error), now))
+            self.fees_missing = str(error)
+            return
+        self.fees_missing = ""
+        for desk in self.engine.desks:
+            self.take(FeesLoaded(desk.id, fees, now))
 
     def _notify(self, alert: Alert) -> None:
         self.alerts.append(alert)
@@ -248,10 +294,10 @@ class Shell:
         with anyio.move_on_after(DRAIN_S):
             while any(desk.open_plans for desk in self.engine.desks):
                 await anyio.sleep(0.02)
+        self.books_live_at_stop = len(self.engine.market.in_use())
         self._carry_out(self.engine.stop(self.clock()))
-        with anyio.move_on_after(FLUSH_S):
-            await self._journal.flush()
-            await self._observations.flush()
+        await self._journal.drain(FLUSH_S)
+        await self._observations.drain(FLUSH_S)
         self._running = False
         self._arm()
         for connection in list(self._connections.values()):

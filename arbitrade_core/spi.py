@@ -234,6 +234,18 @@ class Detection:
     after_fees: int
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How near a cycle is to trading by current top-of-book rates: for eyes."""
+
+    key: str
+    legs: tuple[LegId, ...]
+    gross_bps: float
+    """product of the gross rates less 1"""
+    net_bps: float
+    """the same after the lowest fees of any desk"""
+
+
 class Detector(Protocol):
     """Finds candidates. Called synchronously on every message of a pair it asked for: count in microseconds."""
 
@@ -256,6 +268,10 @@ class Detector(Protocol):
 
     def detections(self) -> Mapping[str, Detection]:
         """Counters by cycle key since start. Not on the hot path."""
+        ...
+
+    def ranked(self, limit: int) -> Sequence[Standing]:
+        """What is nearest to trading now, best net first; cycles with an unusable leg left out."""
         ...
 
 

@@ -12,15 +12,13 @@ class Latency:
         self.max_ns = 0
 
     def record(self, ns: int) -> None:
-        if ns < 1:
-            ns = 1
+        ns = max(ns, 1)
         octave = ns.bit_length() - 1
         shift = octave - self._SUB_BITS
         sub = (ns >> shift if shift >= 0 else ns << -shift) & 15
         self._buckets[(octave << self._SUB_BITS) + sub] += 1
         self.count += 1
-        if ns > self.max_ns:
-            self.max_ns = ns
+        self.max_ns = max(self.max_ns, ns)
 
     def percentile_us(self, percent: float) -> float | None:
         """Upper edge of the bucket that holds it, in microseconds; None before the first sample."""

@@ -174,5 +174,3 @@ class _Socket(asyncio.Protocol):
                 self._transport.write(data)
             elif self._transport.can_write_eof():
                 self._transport.write_eof()
-
-

@@ -19,7 +19,7 @@ def open_connection(conn: ConnId, url: str, listener: Listener) -> Connection:
     return _Socket(conn, url, listener)
 
 
-class _Socket(WSListener):  # type: ignore[misc] # picows ships no types for its C classes
+class _Socket(WSListener):
     def __init__(self, conn: ConnId, url: str, listener: Listener) -> None:
         super().__init__()
         self._conn = conn
@@ -58,7 +58,7 @@ class _Socket(WSListener):  # type: ignore[misc] # picows ships no types for its
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         kind = frame.msg_type
         if kind == WSMsgType.CLOSE:
-            self._code = int(frame.get_close_code())
+            self._code = frame.get_close_code().value
             self._reason = str(frame.get_close_message() or "closed by the other side")
             transport.send_close(frame.get_close_code())
             transport.disconnect()

@@ -11,6 +11,7 @@ CREATE TABLE journal (
     PRIMARY KEY (stream, seq)
 );
 
+CREATE INDEX journal_time ON journal (time_ns DESC);
 CREATE INDEX journal_kind ON journal (kind, time_ns DESC);
 CREATE INDEX journal_plan ON journal ((data ->> 'plan')) WHERE data ? 'plan';
 

@@ -4,7 +4,9 @@ Every order leaves through `_send`, once; every event of the venue comes in thro
 its own rules, or an impossible state of ours, halts the desk: what is open stays visible, nothing new starts.
 """
 
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Protocol, assert_never
 
@@ -21,6 +23,7 @@ from arbitrade_core.domain import (
     PairId,
     Plan,
     PlanKind,
+    PlanLeg,
     Rejected,
     Severity,
 )
@@ -36,10 +39,12 @@ from arbitrade_core.execution.lifecycle import (
     order_state_after,
 )
 from arbitrade_core.journal import Fields, Record, Stream
-from arbitrade_core.ledger import Ledger
-from arbitrade_core.money import ZERO
-from arbitrade_core.pnl import Results
+from arbitrade_core.ledger import Ledger, odd_rounding
+from arbitrade_core.legs import most_spent
+from arbitrade_core.money import ONE, ZERO, plain, unit
+from arbitrade_core.pnl import DAY_NS, Results
 from arbitrade_core.records import end_record, fill_record, order_intent, order_record
+from arbitrade_core.recovery import PastPlan
 from arbitrade_core.risk.gate import Approved
 from arbitrade_core.spi import (
     Action,
@@ -55,6 +60,21 @@ from arbitrade_core.spi import (
 )
 
 _FAILURES = frozenset({"unwound", "stuck", "missed"})
+_UNWINDS = frozenset({"unwound", "stuck"})
+_RECENT = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """One ended plan, for eyes."""
+
+    plan: Plan
+    outcome: Outcome
+    value: Decimal
+    """trading P&L in the valuation asset"""
+    profit: Decimal
+    """in the start asset"""
+    ended_ns: Ns
 
 
 class Account(DeskView, Protocol):
@@ -89,10 +109,12 @@ class Conductor:
         claims: Claims,
         stream: Stream,
     ) -> None:
-        self.results = Results()
+        self.results = Results(account.valuation_asset)
         self.consecutive_failures = 0
+        self.approved = 0
         self.ended: dict[str, int] = {}
         """outcomes counted"""
+        self.recent: deque[Ended] = deque(maxlen=_RECENT)
         self.own_orders: frozenset[str] = frozenset()
         """orders of the run that is being stepped: their claims are its own"""
         self._account = account
@@ -103,7 +125,18 @@ class Conductor:
         self._runs: dict[str, Run] = {}
         self._run_of: dict[str, Run] = {}
         self._marks: dict[str, dict[str, Decimal]] = {}
-        self._starts: list[tuple[Ns, str]] = []
+        self._starts: deque[tuple[Ns, str]] = deque()
+        self._residue_promised: dict[str, tuple[str, Decimal]] = {}
+        """by order: what it may take of an asset's residue"""
+
+    def remember(self, past: Sequence[PastPlan]) -> None:
+        """Limits look at plans of earlier runs as at those of this one (RELIABILITY 9)."""
+        valuation = self._account.valuation_asset
+        for plan in past:
+            self._starts.append((plan.decided_ns, plan.key))
+            straight = plan.outcome not in _UNWINDS
+            self.results.ended({valuation: plan.value}, {valuation: ONE}, plan.ended_ns, straight)
+            self.consecutive_failures = self.consecutive_failures + 1 if plan.outcome in _FAILURES else 0
 
     # --- admission ---
 
@@ -112,8 +145,11 @@ class Conductor:
         plan = approved.plan
         run = Run(plan, holdings={plan.start_asset: plan.start})
         self._runs[plan.id] = run
+        self.approved += 1
         self._marks[plan.id] = self._decision_marks(plan)
         self._starts.append((now, plan.key))
+        while self._starts[0][0] < now - DAY_NS:
+            self._starts.popleft()
         return run
 
     def go(self, plan_id: str, now: Ns) -> None:
@@ -169,18 +205,42 @@ class Conductor:
         self._step(run, event, now)
 
     def _book(self, run: Run, order: Order, fill: Fill, now: Ns) -> None:
-        booked = self._account.ledger.book_fill(order, fill)
-        for asset, change in booked.changes.items():
-            run.holdings[asset] = run.holdings.get(asset, ZERO) + change
+        ledger, market = self._account.ledger, self._account.market
+        booked = ledger.book_fill(order, fill)
         self._journal("fill", now, fill_record(order, fill))
-        for text in booked.alarms:
+        if booked is None:
+            return
+        for asset, change in booked.changes.items():
+            held = run.holdings.get(asset, ZERO) + change
+            run.holdings[asset] = held if held >= 0 else self._cover(run, order, asset, -held)
+        for text in odd_rounding(booked, market.pairs[order.leg.pair_id], market.asset):
             self._port.notify(Severity.WARNING, "ledger.rounding", text, now)
+
+    def _cover(self, run: Run, order: Order, asset: str, short: Decimal) -> Decimal:
+        """A fill took more than the run held: residue that the order was sized with, and roundings (TRADING 15, 25)."""
+        ledger = self._account.ledger
+        of, promised = self._residue_promised.get(order.id, ("", ZERO))
+        from_residue = min(short, ledger.residue(asset)) if of == asset else ZERO
+        if from_residue > 0:
+            ledger.use_residue(run.plan.id, asset, from_residue)
+            self._residue_promised[order.id] = (asset, max(promised - from_residue, ZERO))
+        known = self._account.market.asset(asset)
+        # Amount and fee of each fill are booked at the asset's precision, half a unit each; the rest is ours.
+        slack = ZERO if known is None else unit(known.decimals) * len(run.orders[order.id].fills)
+        if short - from_residue > slack:
+            raise InvariantError(
+                f"order {order.id} took {plain(short - from_residue)} {asset} that its plan did not hold"
+            )
+        return ZERO
 
     def _over(self, record: OrderRecord, event: str, reason: str, now: Ns) -> None:
         record.done_ns = now
         record.reason = reason
         self._claims.release(record.order.id)
-        self._journal("order", now, order_record(record.order, event, record.state, record.filled_qty, reason))
+        self._residue_promised.pop(record.order.id, None)
+        self._journal(
+            "order", now, order_record(record.order, event, record.state, record.filled_qty, reason)
+        )
 
     # --- the executor's actions ---
 
@@ -234,11 +294,21 @@ class Conductor:
 
     def _send(self, record: OrderRecord, now: Ns) -> None:
         """The one place an order leaves from."""
+        order = record.order
         record.move(OrderState.SENT, InvariantError)
         record.sent_ns = now
-        self._journal("send", now, order_intent(record.order, record.purpose))
-        self._port.send(record.order)
-        self._account.venue.submit(record.order, now)
+        self._promise_residue(order)
+        self._journal("send", now, order_intent(order, record.purpose))
+        self._port.send(order)
+        self._account.venue.submit(order, now)
+
+    def _promise_residue(self, order: Order) -> None:
+        leg = order.leg
+        pair = self._account.market.pairs[leg.pair_id]
+        most = most_spent(leg.side, pair, order.fee, order.qty, order.limit, fills=0)
+        over = most - self._run_of[order.id].holdings.get(leg.spends, ZERO)
+        if over > 0:
+            self._residue_promised[order.id] = (leg.spends, over)
 
     # --- the end ---
 
@@ -247,21 +317,88 @@ class Conductor:
         run.move(RunState(outcome.kind))
         run.note = outcome.note
         run.ended_ns = now
-        changes = self._changes(run)
-        residue = {}
-        for asset, amount in sorted(run.holdings.items()):
-            if asset != plan.start_asset and amount != ZERO:
-                self._account.ledger.to_residue(plan.id, asset, amount)
-                residue[asset] = amount
+        ledger = self._account.ledger
+        changes = ledger.plan_changes(plan.id)
+        residue = {
+            asset: amount
+            for asset, amount in sorted(run.holdings.items())
+            if asset != plan.start_asset and amount > 0
+        }
+        for asset, amount in residue.items():
+            ledger.to_residue(plan.id, asset, amount)
         run.holdings.clear()
-        profit_valued = self._valued(plan.id, changes)
-        self._journal(
-            "end",
-            now,
-            end_record(plan, outcome.kind, outcome.note, changes, profit_valued, residue, self._attribution(run)),
-        )
+        straight = outcome.kind not in _UNWINDS
+        result = self.results.ended(changes, self._marks.pop(plan.id), now, straight)
+        ledger.forget_plan(plan.id)
+        attribution = [self._attribution(run, leg) for leg in plan.legs]
+        data = end_record(plan, outcome.kind, outcome.note, changes, result.value, residue, attribution)
+        self._journal("end", now, data)
         self._account.journal_balances(now)
-        self._settle_results(run, outcome, profit_valued, now)
+        self.ended[outcome.kind] = self.ended.get(outcome.kind, 0) + 1
+        self.consecutive_failures = self.consecutive_failures + 1 if outcome.kind in _FAILURES else 0
+        self.recent.append(Ended(plan, outcome, result.value, changes.get(plan.start_asset, ZERO), now))
+        self._check_certificate(run, outcome, changes, now)
         self._forget(run)
         self._account.freed()
-'''
+
+    def _attribution(self, run: Run, leg: PlanLeg) -> Fields:
+        record = run.orders.get(leg.order_id)
+        fills = [] if record is None else list(record.fills.values())
+        split = attribute(leg, self._account.market.pairs[leg.leg.pair_id], fills)
+        return {
+            "order": split.order_id,
+            "asset": split.asset,
+            "expected": plain(split.expected),
+            "realised": plain(split.realised),
+            **{name: plain(amount) for name, amount in split.parts.items()},
+        }
+
+    def _check_certificate(self, run: Run, outcome: Outcome, changes: Mapping[str, Decimal], now: Ns) -> None:
+        """A plan whose legs all filled within their limits and that still ended below its floor is alarmed (TRADING 14)."""
+        certificate = run.plan.certificate
+        if outcome.kind != "completed" or certificate is None:
+            return
+        realised = certificate.start + changes.get(run.plan.start_asset, ZERO)
+        if realised < certificate.end_floor:
+            text = (
+                f"plan {run.plan.id} completed with {realised} {run.plan.start_asset}, "
+                f"below the {certificate.end_floor} its certificate promised"
+            )
+            self._port.notify(Severity.CRITICAL, "execution.certificate", text, now)
+
+    def _forget(self, run: Run) -> None:
+        del self._runs[run.plan.id]
+        for order_id in [leg.order_id for leg in run.plan.legs] + list(run.orders):
+            self._claims.release(order_id)
+            self._run_of.pop(order_id, None)
+
+    # --- reading ---
+
+    @property
+    def open_plans(self) -> list[Plan]:
+        return [run.plan for run in self._runs.values()]
+
+    def carries(self, key: str) -> bool:
+        """Whether a plan on this cycle is open: the same opportunity is not taken twice at once."""
+        return any(run.plan.key == key for run in self._runs.values())
+
+    def held(self, asset: str) -> Decimal:
+        """What open plans hold of an asset; nobody else may spend it."""
+        return sum((run.holdings.get(asset, ZERO) for run in self._runs.values()), ZERO)
+
+    def promised_residue(self, asset: str) -> Decimal:
+        return sum((amount for of, amount in self._residue_promised.values() if of == asset), ZERO)
+
+    def plans_since(self, since: Ns, key: str | None) -> int:
+        return sum(1 for at, of in self._starts if at >= since and key in (None, of))
+
+    def _decision_marks(self, plan: Plan) -> dict[str, Decimal]:
+        marks = {}
+        for asset in sorted({asset for leg in plan.legs for asset in (leg.leg.spends, leg.leg.gets)}):
+            mark = self._account.market.mark(asset, self._account.valuation_asset)
+            if mark is not None:
+                marks[asset] = mark
+        return marks
+
+    def _journal(self, kind: str, now: Ns, data: Fields) -> None:
+        self._port.append(self._stream.record(kind, now, data))

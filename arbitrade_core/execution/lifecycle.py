@@ -145,6 +145,18 @@ class FollowUpDurable:
 type RunEvent = Go | FollowUpDurable | Rejected | Fill | Done
 
 
+@dataclass(frozen=True, slots=True)
+class Stake:
+    """What an order in flight takes of the run's own holdings; nothing else may use it until the order is over."""
+
+    asset: str
+    amount: Decimal
+    qty: Decimal
+    """the order's quantity without the residue it takes along: `amount` is used up when that much is filled"""
+    paid: Decimal
+    """of the start asset, for `amount`"""
+
+
 @dataclass(slots=True)
 class Run:
     """One plan being carried out. Changed by its executor and its desk, inside a step, by nobody else."""
@@ -158,6 +170,12 @@ class Run:
     follow_ups: int = 0
     note: str = ""
     ended_ns: int | None = None
+    stakes: dict[str, Stake] = field(default_factory=dict)
+    """by order id, while the executor waits for the order's end"""
+    paid: dict[str, Decimal] = field(default_factory=dict)
+    """of the start asset, for what is held of each other asset and is in no order: what an unwind must bring home"""
+    stuck: str = ""
+    """why some of the holdings cannot be brought home"""
 
     def move(self, state: RunState) -> None:
         if state not in RUN_TRANSITIONS[self.state]:

@@ -76,11 +76,14 @@ class PaperVenue:
     def submit(self, order: Order, now: Ns) -> None:
         """Send an order on its way. Raises `InvariantError` for an id that was submitted before (RELIABILITY 1)."""
         if order.id in self._seen:
-            raise InvariantError(f"order {order.id} of plan {order.plan_id} was submitted twice; an order is sent once")
+            raise InvariantError(
+                f"order {order.id} of plan {order.plan_id} was submitted twice; an order is sent once"
+            )
         self._seen.add(order.id)
         self._port.clockwork.at(now + self._delay_ns, lambda at: self._arrive(order, at))
 
     def taken(self, pair: PairId, side: Side) -> Mapping[int, int]:
+        self._align(pair)
         return self._overlay.taken(pair, side)
 
     def watches(self, pair: PairId) -> bool:
@@ -88,7 +91,12 @@ class PaperVenue:
         return self._overlay.holds(pair)
 
     def on_update(self, update: BookUpdate, now: Ns) -> None:  # noqa: ARG002 - the shape of spi.Venue
+        self._align(update.pair)
         self._overlay.prune(update)
+
+    def _align(self, pair: PairId) -> None:
+        if self._overlay.holds(pair):
+            self._overlay.align(pair, self._port.market.pairs[pair])
 
     # --- at the exchange ---
 
@@ -103,7 +111,9 @@ class PaperVenue:
         for fill in fills:
             deliver(fill, now)
         filled = sum((fill.qty for fill in fills), ZERO)
-        deliver(Done(order.id, DoneReason.FILLED if filled == order.qty else DoneReason.CANCELED, filled), now)
+        deliver(
+            Done(order.id, DoneReason.FILLED if filled == order.qty else DoneReason.CANCELED, filled), now
+        )
 
     def _refusal(self, order: Order, now: Ns) -> str | None:
         """What the exchange would answer instead of taking the order (TRADING 31)."""
@@ -128,7 +138,9 @@ class PaperVenue:
         else:
             needed = order.qty * (ONE + order.fee.rate if in_base else ONE)
         # An exchange reserves in units of its own precision; a fraction of one it cannot hold cannot be missing.
-        needed = nearest_decimals(needed, pair.cost_decimals if order.leg.side is Side.BUY else pair.qty_decimals)
+        needed = nearest_decimals(
+            needed, pair.cost_decimals if order.leg.side is Side.BUY else pair.qty_decimals
+        )
         funds = self._funds(order.leg.spends)
         if needed > funds:
             return f"insufficient funds: {plain(needed)} {order.leg.spends} needed, {plain(funds)} there"
@@ -148,7 +160,7 @@ class PaperVenue:
             return []
         for ticks, lots in plan:
             self._overlay.take(leg.pair_id, leg.side, ticks, lots)
-        top = pair.price(levels[0][0]) if levels else None
+        top = pair.price(plan[0][0]) if plan else None
         return [
             self._fill(order, pair, number, pair.price(ticks), pair.qty(lots), top)
             for number, (ticks, lots) in enumerate(plan, start=1)

@@ -1,4 +1,4 @@
-"""Exact pricing of a cycle: how much of it, at which limits, with which certificate, or at which stage it stopped.
+"""Exact pricing of a cycle: how much, at which limits, with which certificate, or at which stage it stopped.
 
     messages     what a desk asks (`Terms`, `LegInput`) and what it is told (`Priced`, `Stopped`)
     walk         floats: how deep to go into every book, best profit first

@@ -16,14 +16,14 @@ class BreakEven:
     """Fees at which the top-of-book product of net rates is 1; precise to about 1e-12."""
 
     taker_fee: float
-    """one fraction for every leg; negative when the gross product is below 1: not even free trading would do"""
+    """one fraction for every leg; negative when the gross product is below 1: free trading would not do"""
     fees_factor: float | None
-    """what all actual fees would have to be multiplied by: above 1, they may rise; None when every fee is 0 or one
-    of them is a rebate, so that no single factor says anything"""
+    """what all actual fees would have to be multiplied by: above 1, they may rise; None when every fee is 0, or
+    one is a rebate, so that no single factor says anything"""
 
 
 def break_even_fee(legs: Sequence[LegInput]) -> BreakEven | None:
-    """None when a leg has no liquidity. Sides and fee currencies count; a currency not established is the worse one."""
+    """Sides and fee currencies count, a currency not established as the worse one. None: a leg has no price."""
     gross = 0.0
     for leg in legs:
         ticks = next((ticks for ticks, lots in leg.levels if lots > 0), None)
@@ -49,7 +49,7 @@ def break_even_fee(legs: Sequence[LegInput]) -> BreakEven | None:
 
 
 def _is_added(leg: LegInput) -> bool:
-    """Whether the fee comes on top of what is spent, factor 1 / (1 + f), or off what is got, 1 - f, always the less."""
+    """Whether the fee comes on top of what is spent, factor 1 / (1 + f), or off what is got, 1 - f (the less)."""
     match leg.fee.currency:
         case FeeCurrency.QUOTE:
             return leg.leg.side is Side.BUY

@@ -1,18 +1,19 @@
 """`price_cycle`: fees, rounding, depth, buffers; the plan's figures recomputed exactly, and its certificate.
 
-The stages are reported in this order, but a plan that certifies at real depth has passed rounding, so the case of
-unlimited depth is only worked out to say which of the two stopped a cycle that does not.
+The stages are reported in this order, but a plan that certifies at real depth has passed rounding, so the case
+of unlimited depth is only worked out to say which of the two stopped a cycle that does not.
 """
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from decimal import Decimal
+
+import msgspec
 
 from arbitrade_core.book import Level
 from arbitrade_core.domain import Certificate, Side
 from arbitrade_core.errors import InvariantError
-from arbitrade_core.legs import factor, limit_ticks, tradable_qty, walk
+from arbitrade_core.legs import AtLimit, at_limit, factor, limit_ticks, tradable_qty, walk
 from arbitrade_core.money import BPS, ONE, exact, floor_decimals, plain, ratio
 from arbitrade_core.pricing.messages import LegInput, Priced, PricedLeg, Stage, Stopped, Terms
 from arbitrade_core.pricing.sizing import LimitedLeg, Sized, TooSmall, limited, size_legs
@@ -23,13 +24,11 @@ _LOT_STEPS = 8
 """how often a size is tried again with a lot less: alignment of coarse lots repeats after a few"""
 
 
-def price_cycle(
-    legs: Sequence[LegInput], budget: Decimal, terms: Terms, min_profit_start: Decimal
-) -> Priced | Stopped:
-    """Price one rotation of a cycle of two or more legs; the best certified plan, or where it stopped and why.
+def price_cycle(legs: Sequence[LegInput], budget: Decimal, terms: Terms, min_profit_start: Decimal) -> Priced | Stopped:
+    """Price one rotation of a cycle of two or more legs: the best certified plan, or where it stopped and why.
 
     `budget` is the most of the start asset that may be spent, `min_profit_start` is `terms.min_profit` in that
-    asset. InvariantError when the legs do not form a cycle. What is returned as Priced satisfies TRADING 13 and 14;
+    asset. InvariantError when the legs are no cycle. What is returned as Priced satisfies TRADING 13 and 14;
     `end` and `profit` are expected: books as they are, fees by the model, leftovers counted as zero.
     """
     start_asset = _check_cycle(legs)
@@ -44,9 +43,7 @@ def price_cycle(
         rate *= max(factor(leg.leg.side, leg.fee), 0.0) * (1 / price if leg.leg.side is Side.BUY else price)
     top_edge_bps = Decimal(f"{(rate - 1) * 1e4:.4f}")
     if rate <= 1:
-        return Stopped(
-            Stage.FEES, f"the tops of the books return {plain(top_edge_bps)} bps after fees", top_edge_bps
-        )
+        return Stopped(Stage.FEES, f"the tops of the books return {plain(top_edge_bps)} bps after fees", top_edge_bps)
 
     with exact():
         ladders = [Ladder(leg, terms.max_levels) for leg in legs]
@@ -76,9 +73,7 @@ def _check_cycle(legs: Sequence[LegInput]) -> str:
     starts = [leg.leg.spends for leg in legs]
     if len(legs) < 2 or ends != starts[1:] + starts[:1] or len({leg.leg.id for leg in legs}) < len(legs):  # noqa: PLR2004
         path = " ".join(str(leg.leg) for leg in legs)
-        raise InvariantError(
-            f"legs [{path}] are no cycle: each must spend what the one before gets, none twice"
-        )
+        raise InvariantError(f"legs [{path}] are no cycle: each must spend what the one before gets, none twice")
     return starts[0]
 
 
@@ -89,9 +84,7 @@ def _side_taken(leg: LegInput) -> str:
 # --- rounding -----------------------------------------------------------------------------------------------
 
 
-def _rounding_stop(
-    legs: Sequence[LegInput], tops: Sequence[Level], budget: Decimal, fills: int
-) -> str | None:
+def _rounding_stop(legs: Sequence[LegInput], tops: Sequence[Level], budget: Decimal, fills: int) -> str | None:
     """Why nothing would be left even if the tops had any depth; None when something would."""
     at_tops: list[LimitedLeg] = []
     for leg, (ticks, _) in zip(legs, tops, strict=True):
@@ -110,20 +103,16 @@ def _rounding_stop(
 
 def _comes_back(sized: Sized, legs: Sequence[LegInput]) -> str:
     asset = legs[0].leg.spends
-    return f"{plain(sized.start)} {asset} comes back as {plain(sized.end_floor)} {asset} after fees, lots and ticks"
+    there, back = f"{plain(sized.start)} {asset}", f"{plain(sized.end_floor)} {asset}"
+    return f"{there} comes back as {back} after fees, lots, ticks and rounding"
 
 
 # --- depth --------------------------------------------------------------------------------------------------
 
 
-def _plan_at(
-    legs: Sequence[LegInput], depths: Depths, budget: Decimal, terms: Terms, kept: Decimal
-) -> Priced | str:
+def _plan_at(legs: Sequence[LegInput], depths: Depths, budget: Decimal, terms: Terms, kept: Decimal) -> Priced | str:
     """The largest plan at these depths that certifies, or what kept it from it."""
-    at = [
-        limited(leg, limit, lots, terms.rounding_fills)
-        for leg, (limit, lots) in zip(legs, depths, strict=True)
-    ]
+    at = [limited(leg, limit, lots, terms.rounding_fills) for leg, (limit, lots) in zip(legs, depths, strict=True)]
     promised = ONE + terms.margin_bps * BPS
     failure = ""
     for _ in range(_LOT_STEPS):
@@ -140,7 +129,7 @@ def _plan_at(
         if missing * min(lots) > sized.start * len(legs):
             return failure  # a lot per leg does not explain it
         coarsest = lots.index(min(lots))
-        at[coarsest] = replace(at[coarsest], cap=sized.qtys[coarsest] - legs[coarsest].pair.lot)
+        at[coarsest] = msgspec.structs.replace(at[coarsest], cap=sized.qtys[coarsest] - legs[coarsest].pair.lot)
     return failure
 
 
@@ -149,32 +138,33 @@ def _certified(at: Sequence[LimitedLeg], sized: Sized, terms: Terms, kept: Decim
 
     Limits only move towards us here, so what `size_legs` certified stays certified.
     """
-    final: list[LimitedLeg] = []
     priced: list[PricedLeg] = []
-    fills = terms.rounding_fills
-    for leg_at, qty in zip(at, sized.qtys, strict=True):
-        leg = leg_at.leg
+    lines: list[AtLimit] = []
+    for given, qty in zip(at, sized.qtys, strict=True):
+        leg = given.leg
         side, pair = leg.leg.side, leg.pair
         levels = leg.levels[: terms.max_levels]
         walked = walk(pair, leg.fee, levels, qty)
         if walked is None:
             raise InvariantError(f"{pair.symbol}: sized {qty} {pair.base} beyond the depth of {levels}")
-        tightened = limited(leg, limit_ticks(side, pair, walked.worst_ticks), None, fills)
-        if tradable_qty(pair, qty, tightened.limit):
-            leg_at = tightened  # otherwise a cheaper buy would fall below cost_min
-        final.append(leg_at)
+        worst = pair.price(limit_ticks(side, pair, walked.worst_ticks))
+        if worst != given.limit and tradable_qty(pair, qty, worst):  # a cheaper buy may fall below cost_min
+            limit, line = worst, at_limit(side, pair, leg.fee, worst, terms.rounding_fills)
+        else:
+            limit, line = given.limit, given.lines
+        lines.append(line)
         top = pair.price(next(ticks for ticks, lots in levels if lots > 0))
         spend, get = walked.spend(side), walked.get(side)
-        priced.append(PricedLeg(leg.leg, qty, leg_at.limit, leg.fee, top, walked.average, spend, get))
+        priced.append(PricedLeg(leg.leg, qty, limit, leg.fee, top, walked.average, spend, get))
 
-    start, end_floor = final[0].lines.most_spent(sized.qtys[0]), final[-1].lines.least_got(sized.qtys[-1])
+    start, end_floor = lines[0].most_spent(sized.qtys[0]), lines[-1].least_got(sized.qtys[-1])
     spent, got = priced[0].spend, priced[-1].get
     profit = got - spent
     return Priced(
         legs=tuple(priced),
         start=start,
         end=start + profit,
-        certificate=Certificate(start, end_floor, start * terms.margin_bps * BPS, fills),
+        certificate=Certificate(start, end_floor, start * terms.margin_bps * BPS, terms.rounding_fills),
         edge_bps=_edge_bps(profit, spent),
         profit=profit,
         buffered_profit=got * kept - spent,
@@ -196,13 +186,13 @@ def _check_buffers(plan: Priced, start_asset: str, terms: Terms, min_profit_star
     if plan.buffered_profit < spent * terms.min_edge_bps * BPS:
         buffered_bps = plain(_edge_bps(plan.buffered_profit, spent))
         reason = (
-            f"{plain(plan.edge_bps)} bps expected, {buffered_bps} bps after buffers of {per_leg} bps per leg, "
-            f"below the minimum edge of {plain(terms.min_edge_bps)} bps"
+            f"{plain(plan.edge_bps)} bps expected, {buffered_bps} bps after buffers of {per_leg} bps per "
+            f"leg, below the minimum edge of {plain(terms.min_edge_bps)} bps"
         )
     elif plan.buffered_profit < min_profit_start:
         reason = (
-            f"profit of {plain(plan.buffered_profit)} {start_asset} on {plain(spent)} {start_asset} after buffers "
-            f"of {per_leg} bps per leg, below the minimum of {plain(min_profit_start)} {start_asset}"
+            f"profit of {plain(plan.buffered_profit)} {start_asset} on {plain(spent)} {start_asset} after "
+            f"buffers of {per_leg} bps per leg, below the minimum of {plain(min_profit_start)} {start_asset}"
         )
     else:
         return None

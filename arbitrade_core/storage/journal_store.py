@@ -1,9 +1,10 @@
 """The journal on disk: one writer per stream, whole batches or nothing, and a chain that can be checked.
 
-`append` puts records into a queue and never waits. `run` commits whatever is queued, with its projections, in one
-transaction, and says so with `Durable`. When that fails it says `JournalLost` once, keeps everything, and comes back
-by itself: it connects anew, takes the stream's lock again (so the old session is over and its last transaction is
-decided, acknowledged or not), compares the database's tail with what it knows, and goes on from there.
+`append` puts records into a queue and never waits. `run` commits whatever is queued, with its projections, in
+one transaction, and says so with `Durable`. When that fails it says `JournalLost` once, keeps everything, and
+comes back by itself: it connects anew, takes the stream's lock again (so the old session is over and its last
+transaction is decided, acknowledged or not), compares the database's tail with what it knows, and goes on
+from there.
 """
 
 import asyncio
@@ -36,7 +37,8 @@ _log = structlog.get_logger(__name__)
 
 
 class JournalRefused(StorageError):
-    """Records were not taken. The caller turns this into `JournalLost`; what was refused may be offered again."""
+    """Records were not taken. The caller turns this into `JournalLost`; what was refused may be offered
+    again."""
 
 
 class Tail(msgspec.Struct, frozen=True):
@@ -57,7 +59,8 @@ class _Entry(msgspec.Struct, frozen=True):
 class JournalWriter:
     """Writes the given streams. Open it, run `run` as a task, append from the same event loop.
 
-    `emit` receives the reports, in order; `clock` gives their time in ns. `capacity` bounds the queue in records.
+    `emit` receives the reports, in order; `clock` gives their time in ns. `capacity` bounds the queue in
+    records.
     """
 
     def __init__(
@@ -99,7 +102,8 @@ class JournalWriter:
         return self._broken
 
     async def open(self) -> dict[str, Tail]:
-        """Take the streams; their tails. Raises StorageError: unreachable, taken by another, or broken chain."""
+        """Take the streams; their tails. Raises StorageError: unreachable, taken by another, or broken
+        chain."""
         connection = await self._database.connect(
             application="arbitrade journal", command_timeout_s=_COMMIT_S
         )
@@ -107,7 +111,8 @@ class JournalWriter:
             for stream in self._streams:
                 if not await _lock(connection, stream):
                     raise StorageError(
-                        f"journal stream {stream!r} in database {self._database.place.database!r} is being written by"
+                        f"journal stream {stream!r} in database {self._database.place.database!r} is being"
+                        f" written by"
                         f" another process; stop that bot, or give this one another database"
                     )
                 tail = await _checked_tail(connection, stream)
@@ -124,8 +129,8 @@ class JournalWriter:
     def append(self, records: Sequence[Record]) -> None:
         """Queue records, all or none; returns at once.
 
-        Raises JournalRefused when the queue is full or the writer is broken, InvariantError when a number does not
-        follow, TypeError when a content cannot be written.
+        Raises JournalRefused when the queue is full or the writer is broken, InvariantError when a number
+        does not follow, TypeError when a content cannot be written.
         """
         if self._broken is not None:
             raise JournalRefused(self._broken)
@@ -142,7 +147,8 @@ class JournalWriter:
                 raise InvariantError(f"record for stream {record.stream!r}, which this writer has not opened")
             if record.seq != tail.seq + 1:
                 raise InvariantError(
-                    f"record {record.seq} ({record.kind}) of stream {record.stream!r} does not follow {tail.seq}"
+                    f"record {record.seq} ({record.kind}) of stream {record.stream!r} does not follow"
+                    f" {tail.seq}"
                 )
             content = canonical(record)
             entry = _Entry(record, content, hashlib.sha256(tail.hash + content).digest())
@@ -185,6 +191,10 @@ class JournalWriter:
         except TimeoutError:
             return False
         return True
+
+    def close(self) -> None:
+        """Let go of the streams. `run` does so when it ends; needed when it was never run."""
+        self._disconnect()
 
     # --- writing --------------------------------------------------------------------------------------------
 
@@ -256,7 +266,8 @@ class JournalWriter:
             if self._session is not None:
                 # Our own session, which the server may not know to be dead. Its lock goes with it.
                 await connection.execute(
-                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = $1 AND backend_start = $2",
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = $1 AND backend_start"
+                    " = $2",
                     *self._session,
                 )
             for stream in self._streams:
@@ -271,15 +282,18 @@ class JournalWriter:
                 connection.terminate()
 
     async def _catch_up(self, connection: Connection) -> bool:
-        """Compare the database's tails with ours; what was committed unacknowledged is settled. False: broken."""
+        """Compare the database's tails with ours; what was committed unacknowledged is settled. False:
+        broken."""
         found = {stream: await _tail(connection, stream) for stream in self._streams}
         for stream, tail in found.items():
             known = {entry.record.seq: entry.hash for entry in self._queue if entry.record.stream == stream}
             known[self._durable[stream].seq] = self._durable[stream].hash
             if known.get(tail.seq) != tail.hash:
                 self._break(
-                    f"journal stream {stream!r} in the database ends at record {tail.seq}, which is not what this"
-                    f" process wrote (it knows {self._durable[stream].seq} as durable): something else wrote, or the"
+                    f"journal stream {stream!r} in the database ends at record {tail.seq}, which is not what"
+                    f" this"
+                    f" process wrote (it knows {self._durable[stream].seq} as durable): something else wrote,"
+                    f" or the"
                     f" database was set back; nothing more is written. Find out which, then restart"
                 )
                 return False
@@ -306,7 +320,8 @@ async def _insert(connection: Connection, batch: Sequence[_Entry]) -> None:
     await connection.execute(
         """
         INSERT INTO journal (stream, seq, time_ns, kind, data, content, hash)
-        SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[], $5::jsonb[], $6::bytea[], $7::bytea[])
+        SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[], $5::jsonb[], $6::bytea[],
+        $7::bytea[])
         """,
         [entry.record.stream for entry in batch],
         [entry.record.seq for entry in batch],
@@ -319,7 +334,8 @@ async def _insert(connection: Connection, batch: Sequence[_Entry]) -> None:
 
 
 async def _project_all(connection: Connection, batch: Sequence[_Entry]) -> list[tuple[_Entry, str]]:
-    """Project the batch; a record that does not fit is noted and left out, the journal keeps it all the same."""
+    """Project the batch; a record that does not fit is noted and left out, the journal keeps it all the
+    same."""
     failures: list[tuple[_Entry, str]] = []
     for entry in batch:
         if not projects(entry.record.kind):
@@ -376,7 +392,8 @@ async def _checked_tail(connection: Connection, stream: str) -> Tail:
     bad = await _first_bad(connection, stream, before)
     if bad is not None:
         raise StorageError(
-            f"journal stream {stream!r} in the database is damaged at record {bad}: its hash chain does not hold."
+            f"journal stream {stream!r} in the database is damaged at record {bad}: its hash chain does not"
+            f" hold."
             f" Restore the database from a backup; do not trade on it"
         )
     return tail
@@ -385,8 +402,8 @@ async def _checked_tail(connection: Connection, stream: str) -> Tail:
 async def verify_chain(pool: Pool, stream: str) -> tuple[int, bool, int | None]:
     """Check a whole stream byte for byte: (records read, chain holds, number of the first bad record).
 
-    A record is bad when it is missing, its hash does not follow, or its columns differ from its hashed content.
-    That records were cut off at the end shows only against a hash kept elsewhere.
+    A record is bad when it is missing, its hash does not follow, or its columns differ from its hashed
+    content. That records were cut off at the end shows only against a hash kept elsewhere.
     """
     async with pool.acquire() as connection:
         records = await connection.fetchval("SELECT count(*) FROM journal WHERE stream = $1", stream)
@@ -423,5 +440,5 @@ def _holds(row: asyncpg.Record, stream: str, previous: bytes) -> bool:
     content: bytes = row["content"]
     if hashlib.sha256(previous + content).digest() != row["hash"]:
         return False
-    columns = [stream, row["seq"], row["time_ns"], row["kind"], row["data"]]
-    return orjson.loads(content)[:4] + [_fields(content)] == columns
+    written: list[Any] = [*orjson.loads(content)[:4], _fields(content)]
+    return written == [stream, row["seq"], row["time_ns"], row["kind"], row["data"]]

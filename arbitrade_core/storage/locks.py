@@ -1,7 +1,7 @@
 """File locks between processes that the kernel drops when their holder dies, however it dies.
 
-POSIX: `flock` on an open file description. Windows: byte ranges of `msvcrt.locking`, which knows no shared locks,
-so there each user of a `UsersLock` takes a byte of its own.
+POSIX: `flock` on an open file description. Windows: byte ranges of `msvcrt.locking`, which knows no shared
+locks, so there each user of a `UsersLock` takes a byte of its own.
 """
 
 import os
@@ -41,6 +41,10 @@ else:
             return False
         return True
 
+    def _unlock(fd: int, offset: int = 0) -> None:
+        del offset
+        fcntl.flock(fd, fcntl.LOCK_UN)
+
 
 def _open(path: Path) -> int:
     return os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
@@ -61,7 +65,8 @@ class Gate:
             if time.monotonic() > deadline:
                 os.close(fd)
                 raise StorageError(
-                    f"another process has been starting or stopping the database for {self._timeout_s:.0f} s and"
+                    f"another process has been starting or stopping the database for {self._timeout_s:.0f} s"
+                    f" and"
                     f" still holds {self._path}; see what it is doing (fuser {self._path}), then try again"
                 )
             time.sleep(_POLL_S)
@@ -92,7 +97,8 @@ class UsersLock:
         raise StorageError(f"more than {_SEATS} processes use one database server; stop some of them")
 
     def alone(self) -> bool:
-        """Whether no other user is left. On POSIX this turns our shared lock into an exclusive one: then leave."""
+        """Whether no other user is left. On POSIX this turns our shared lock into an exclusive one: then
+        leave."""
         if sys.platform != "win32":
             return _try_exclusive(self._fd)
         for seat in range(_SEATS):
@@ -110,9 +116,9 @@ class UsersLock:
 class ServerLock:
     """Held by the server's own processes, which inherit the descriptor: free means that none of them lives.
 
-    Unlike the PID in `postmaster.pid` it cannot be mistaken for somebody else's, not after a reboot, not across
-    PID namespaces. Windows processes do not inherit such locks; there it is always free and PostgreSQL's own
-    check (a named pipe per PID) decides.
+    Unlike the PID in `postmaster.pid` it cannot be mistaken for somebody else's, not after a reboot, not
+    across PID namespaces. Windows processes do not inherit such locks; there it is always free and
+    PostgreSQL's own check (a named pipe per PID) decides.
     """
 
     def __init__(self, path: Path) -> None:

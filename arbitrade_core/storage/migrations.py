@@ -1,8 +1,9 @@
 """Plain SQL files, numbered, each applied once: `migrations/0001_name.sql`, and the same for every plugin.
 
-A file runs in one transaction together with the note that it ran. A file whose first line is `-- no-transaction`
-holds one statement that PostgreSQL refuses inside one (CREATE INDEX CONCURRENTLY); write it so that it can be
-repeated, because it may have run and not been noted. A file that was applied never changes; line ends do not count.
+A file runs in one transaction together with the note that it ran. A file whose first line is `--
+no-transaction` holds one statement that PostgreSQL refuses inside one (CREATE INDEX CONCURRENTLY); write it
+so that it can be repeated, because it may have run and not been noted. A file that was applied never changes;
+line ends do not count.
 """
 
 import hashlib
@@ -81,7 +82,8 @@ def read(scope: str, folder: Traversable) -> list[Migration]:
             raise MigrationError(f"migration {scope}/{file.name}: call it NNNN_lower_case_words.sql")
         if match[1] in found:
             raise MigrationError(
-                f"migrations {scope}/{found[match[1]].name} and {file.name} have the same number; renumber one"
+                f"migrations {scope}/{found[match[1]].name} and {file.name} have the same number; renumber"
+                f" one"
             )
         sql = file.read_bytes().decode().replace("\r\n", "\n")
         found[match[1]] = Migration(scope, file.name, sql)
@@ -91,8 +93,9 @@ def read(scope: str, folder: Traversable) -> list[Migration]:
 async def migrate(database: Database, migrations: Sequence[Migration]) -> list[str]:
     """Apply what is pending of one scope; returns the names applied. Safe when many processes start at once.
 
-    A plugin's migrations run with its own schema `plugin_<scope>`, which is created, first on the search path.
-    Raises MigrationError when a file changed, is missing, or fails: then nothing of that file was applied.
+    A plugin's migrations run with its own schema `plugin_<scope>`, which is created, first on the search
+    path. Raises MigrationError when a file changed, is missing, or fails: then nothing of that file was
+    applied.
     """
     if not migrations:
         return []
@@ -100,7 +103,7 @@ async def migrate(database: Database, migrations: Sequence[Migration]) -> list[s
     try:
         # Asked for again and again, not waited for: a waiting statement holds a snapshot, for which
         # CREATE INDEX CONCURRENTLY in the process that has the lock would wait for ever.
-        while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK):
+        while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK):  # noqa: ASYNC110
             await anyio.sleep(_POLL_S)
         await connection.execute(_TABLE)
         pending = _pending(migrations, await _applied(connection, migrations[0].scope))
@@ -119,7 +122,8 @@ async def migrate(database: Database, migrations: Sequence[Migration]) -> list[s
 
 
 async def status(database: Database, migrations: Sequence[Migration]) -> Status:
-    """What is applied and what is pending of one scope. Raises MigrationError like `migrate`; changes nothing."""
+    """What is applied and what is pending of one scope. Raises MigrationError like `migrate`; changes
+    nothing."""
     connection = await database.connect(application="arbitrade migrations")
     try:
         exists = await connection.fetchval("SELECT to_regclass('public.schema_migrations') IS NOT NULL")
@@ -146,7 +150,8 @@ def _pending(migrations: Sequence[Migration], applied: dict[str, str]) -> list[M
     for name, sha256 in applied.items():
         if name not in known:
             raise MigrationError(
-                f"migration {scope}/{name} was applied to this database but its file is missing: the database was"
+                f"migration {scope}/{name} was applied to this database but its file is missing: the database"
+                f" was"
                 f" used by a newer version; install that version, or use another database"
             )
         if known[name].sha256 != sha256:

@@ -1,7 +1,8 @@
-"""Journal records -> rows of cycles, orders, fills, balances and runtime_state, in the journal's own transaction.
+"""Journal records -> rows of cycles, orders, fills, balances and runtime_state, in the journal's own
+transaction.
 
-Every projection can be repeated: rows are inserted once, states are set, totals are computed from the rows. Kinds
-that are not listed in `_PROJECTIONS` live in the journal alone.
+Every projection can be repeated: rows are inserted once, states are set, totals are computed from the rows.
+Kinds that are not listed in `_PROJECTIONS` live in the journal alone.
 """
 
 from collections.abc import Awaitable, Callable
@@ -24,7 +25,8 @@ UNPROJECTABLE: Final = (
     ValueError,
     InvalidOperation,
 )
-"""What a record that does not fit its tables raises. Not the database's trouble: trying again gives the same."""
+"""What a record that does not fit its tables raises. Not the database's trouble: trying again gives the
+same."""
 
 
 async def project(connection: Connection, kind: str, time_ns: int, data: Fields) -> None:
@@ -46,9 +48,10 @@ async def _plan(connection: Connection, time_ns: int, data: Fields) -> None:
     del time_ns
     await connection.execute(
         """
-        INSERT INTO cycles (plan_id, desk_id, strategy, kind, key, path, state, start_asset, start, expected_end,
-            expected_edge_bps, expected_profit_valued, notional_valued, valuation_asset, fees_id, certificate, legs,
-            approvals, decided_ns)
+        INSERT INTO cycles (plan_id, desk_id, strategy, kind, key, path, state, start_asset, start,
+        expected_end,
+            expected_edge_bps, expected_profit_valued, notional_valued, valuation_asset, fees_id, certificate,
+            legs, approvals, decided_ns)
         VALUES ($1, $2, $3, $4, $5, $6, 'approved', $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
         ON CONFLICT (plan_id) DO NOTHING
         """,
@@ -79,7 +82,8 @@ async def _plan(connection: Connection, time_ns: int, data: Fields) -> None:
 async def _intend(connection: Connection, time_ns: int, data: Fields, leg_index: int | None) -> None:
     await connection.execute(
         """
-        INSERT INTO orders (order_id, plan_id, desk_id, leg_index, purpose, symbol, side, qty, limit_price, state,
+        INSERT INTO orders (order_id, plan_id, desk_id, leg_index, purpose, symbol, side, qty, limit_price,
+        state,
             intended_ns)
         SELECT $1, plan_id, desk_id, $3, $4, $5, $6, $7, $8, 'intended', $9 FROM cycles WHERE plan_id = $2
         ON CONFLICT (order_id) DO NOTHING
@@ -108,7 +112,8 @@ async def _drop(connection: Connection, time_ns: int, data: Fields) -> None:
         f"plan {data['plan']}",
     )
     await connection.execute(
-        "UPDATE orders SET state = 'canceled', reason = $2, done_ns = $3 WHERE plan_id = $1 AND state = 'intended'",
+        "UPDATE orders SET state = 'canceled', reason = $2, done_ns = $3 WHERE plan_id = $1 AND state ="
+        " 'intended'",
         data["plan"],
         data["reason"],
         time_ns,
@@ -160,10 +165,11 @@ async def _order(connection: Connection, time_ns: int, data: Fields) -> None:
 async def _fill(connection: Connection, time_ns: int, data: Fields) -> None:
     await connection.execute(
         """
-        INSERT INTO fills (order_id, exec_id, plan_id, desk_id, symbol, side, qty, price, cost, fee, fee_asset, rows,
+        INSERT INTO fills (order_id, exec_id, plan_id, desk_id, symbol, side, qty, price, cost, fee,
+        fee_asset, rows,
             time_ns)
-        SELECT order_id, $2, plan_id, desk_id, $3, $4, $5, $6, $7, $8, $9, $10, $11 FROM orders WHERE order_id = $1
-        ON CONFLICT (order_id, exec_id) DO NOTHING
+        SELECT order_id, $2, plan_id, desk_id, $3, $4, $5, $6, $7, $8, $9, $10, $11 FROM orders WHERE order_id
+        = $1 ON CONFLICT (order_id, exec_id) DO NOTHING
         """,
         data["order"],
         data["exec_id"],
@@ -218,8 +224,8 @@ async def _balances(connection: Connection, time_ns: int, data: Fields) -> None:
     await connection.executemany(
         """
         INSERT INTO balances (desk_id, asset, account, amount, time_ns) VALUES ($1, $2, $3, $4, $5)
-        ON CONFLICT (desk_id, asset, account) DO UPDATE SET amount = excluded.amount, time_ns = excluded.time_ns
-        WHERE excluded.time_ns >= balances.time_ns
+        ON CONFLICT (desk_id, asset, account) DO UPDATE SET amount = excluded.amount, time_ns =
+        excluded.time_ns WHERE excluded.time_ns >= balances.time_ns
         """,
         [
             (data["desk"], row["asset"], row["account"], _amount(row["amount"]), time_ns)

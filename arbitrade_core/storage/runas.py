@@ -1,9 +1,9 @@
 """Under which user the server runs. PostgreSQL refuses root, so root needs a way to be somebody else.
 
-An existing data directory is run as its owner. A new one of root's is run in a user namespace in which root is
-mapped to 65534: the files stay root's and nothing needs a change of mode. Where that is denied (the default
-seccomp profile of containers) it is run as uid 65534, which must be able to reach the directory by itself: modes of
-parent directories are never touched.
+An existing data directory is run as its owner. A new one of root's is run in a user namespace in which root
+is mapped to 65534: the files stay root's and nothing needs a change of mode. Where that is denied (the
+default seccomp profile of containers) it is run as uid 65534, which must be able to reach the directory by
+itself: modes of parent directories are never touched.
 """
 
 import os
@@ -15,7 +15,8 @@ from pathlib import Path
 NOBODY = 65534
 
 # Run by a fresh, single-threaded interpreter (a process with threads may not unshare its user namespace).
-# Arguments: uid to become (0: root of a user namespace mapped to 65534), directory, program and its arguments.
+# Arguments: uid to become (0: root of a user namespace mapped to 65534), directory, program and its
+# arguments.
 _BECOME = f"""
 import os, sys
 uid, folder, argv = int(sys.argv[1]), sys.argv[2], sys.argv[3:]
@@ -35,7 +36,8 @@ os.execv(argv[0], argv)
 
 @dataclass(frozen=True, slots=True)
 class RunAs:
-    """How to start a program as the server's user. `uid` None: as ourselves; 0: root's namespace; else that user."""
+    """How to start a program as the server's user. `uid` None: as ourselves; 0: root's namespace; else that
+    user."""
 
     uid: int | None
 

@@ -67,7 +67,7 @@ class BadEntry:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """One instrument message. `oddities` are entries that were read although they hold something new to us."""
+    """One instrument message. `oddities` are entries that were read although they hold something unknown."""
 
     assets: tuple[Asset, ...]
     pairs: tuple[Pair, ...]

@@ -138,7 +138,7 @@ class Link:
         return sum(subscription.wanted for subscription in self.subscriptions.values())
 
     def add(self, pair_id: PairId, pair: Pair, now: Ns) -> None:
-        """Carry this pair's book. One that is just being dropped is taken back once its unsubscribing ended."""
+        """Carry this pair's book. One that is being dropped is taken back once unsubscribed."""
         known = self.subscriptions.get(pair.symbol)
         if known is None:
             self.subscriptions[pair.symbol] = Subscription(
@@ -239,7 +239,7 @@ class Link:
                 Severity.CRITICAL,
                 "feed.policy",
                 f"Kraken closed a connection for a policy violation ({reason or 'no reason given'}); it is "
-                f"tried again in {self._settings.policy_pause_s} s. Ask for fewer symbols or messages a second.",
+                f"tried again in {self._settings.policy_pause_s} s. Ask for less at a time.",
                 now,
             )
         elif _worth_telling(self._backoff.failures):
@@ -415,7 +415,7 @@ class Link:
     def _refused(self, event: wire_events.Refused, now: Ns) -> None:
         symbol, error = event.symbol, event.error
         if event.method == "unsubscribe":
-            # Nothing to leave, or no answer: either way the next step is to subscribe, whose snapshot decides.
+            # Nothing to leave, or no answer: either way the next step is to subscribe anew.
             self._port.fault("unsubscribe_refused", f"{symbol}: {error}", now)
             if symbol is not None:
                 self._unsubscribed(symbol, now)

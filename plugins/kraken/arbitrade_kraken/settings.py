@@ -17,84 +17,102 @@ class KrakenSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     ws_url: str = Field(
-        "wss://ws.kraken.com/v2",
+        default="wss://ws.kraken.com/v2",
         pattern=r"^wss?://\S+$",
         description="Public WebSocket v2 endpoint. Plain ws:// is for a simulated exchange on this machine.",
     )
     rest_url: str = Field(
-        "https://api.kraken.com/0", pattern=r"^https?://\S+$", description="Base URL of the REST interface."
+        default="https://api.kraken.com/0",
+        pattern=r"^https?://\S+$",
+        description="Base URL of the REST interface.",
     )
-    rest_timeout_ms: int = Field(10_000, ge=100, le=60_000, description="Longest wait for a REST answer.")
+    rest_timeout_ms: int = Field(
+        default=10_000, ge=100, le=60_000, description="Longest wait for a REST answer."
+    )
     depth: Literal[10, 25, 100, 500, 1000] = Field(
-        10, description="Levels a side to subscribe to. The checksum proves the ten best, whatever the depth."
+        default=10,
+        description="Levels a side to subscribe to. The checksum proves the ten best, whatever the depth.",
     )
-    symbols_per_socket: int = Field(200, ge=1, le=1000, description="Most books carried by one connection.")
-    symbols_per_message: int = Field(100, ge=1, le=1000, description="Most symbols in one subscribe request.")
+    symbols_per_socket: int = Field(
+        default=200, ge=1, le=1000, description="Most books carried by one connection."
+    )
+    symbols_per_message: int = Field(
+        default=100, ge=1, le=1000, description="Most symbols in one subscribe request."
+    )
     messages_per_s: float = Field(
-        20.0, gt=0, le=1000, description="Most requests a second on one connection."
+        default=20.0, gt=0, le=1000, description="Most requests a second on one connection."
     )
-    message_burst: int = Field(10, ge=1, le=1000, description="Requests that may leave at once after a rest.")
+    message_burst: int = Field(
+        default=10, ge=1, le=1000, description="Requests that may leave at once after a rest."
+    )
     connect_timeout_ms: int = Field(
-        10_000, ge=100, le=120_000, description="A connection that is not open by then is given up."
+        default=10_000, ge=100, le=120_000, description="A connection that is not open by then is given up."
     )
     ack_timeout_ms: int = Field(
-        5_000,
+        default=5_000,
         ge=100,
         le=120_000,
         description="A request without an answer by then has failed and is tried again.",
     )
     snapshot_timeout_ms: int = Field(
-        10_000, ge=100, le=120_000, description="A subscription without a snapshot by then is started anew."
+        default=10_000,
+        ge=100,
+        le=120_000,
+        description="A subscription without a snapshot by then is started anew.",
     )
     dead_after_ms: int = Field(
-        4_000,
+        default=4_000,
         ge=1_000,
         le=60_000,
         description="A connection without any frame for so long is dead. Heartbeats come every second.",
     )
     ping_every_ms: int = Field(
-        15_000,
+        default=15_000,
         ge=1_000,
         le=50_000,
         description="Time between pings, from which the clock offset is estimated.",
     )
     connect_attempts_per_600_s: int = Field(
-        120,
+        default=120,
         ge=1,
         le=150,
         description="Connection attempts in any ten minutes. Kraken's front bans an address at about 150.",
     )
     policy_pause_s: int = Field(
-        600,
+        default=600,
         ge=5,
         le=86_400,
         description="Rest after Kraken closed a connection for a policy violation (1008).",
     )
 
     fee_tier: str | None = Field(
-        None,
+        default=None,
         description="Reckon with a published schedule: `tier-1` (since 2026-07-09), or a step of the ladder "
         "before it, such as `2024-03/0` or `2024-03/50000` (30-day volume in USD).",
     )
     fee_file: Path | None = Field(
-        None, description="Reckon with a schedule file (TOML or JSON); docs/fees.md describes its format."
+        default=None,
+        description="Reckon with a schedule file (TOML, or JSON when named .json): rates in basis points by "
+        "class (crypto, stable, pegged) and by pair, fee currency, and the date they are of.",
     )
-    fee_crypto_maker_bps: Bps | None = Field(None, description="Explicit maker fee of crypto pairs.")
-    fee_crypto_taker_bps: Bps | None = Field(None, description="Explicit taker fee of crypto pairs.")
+    fee_crypto_maker_bps: Bps | None = Field(default=None, description="Explicit maker fee of crypto pairs.")
+    fee_crypto_taker_bps: Bps | None = Field(default=None, description="Explicit taker fee of crypto pairs.")
     fee_stable_maker_bps: Bps | None = Field(
-        None, description="Maker fee of pairs whose base is a stablecoin or a national currency."
+        default=None, description="Maker fee of pairs whose base is a stablecoin or a national currency."
     )
-    fee_stable_taker_bps: Bps | None = Field(None, description="Taker fee of those pairs.")
-    fee_pegged_maker_bps: Bps | None = Field(None, description="Maker fee of pegged pairs, such as WBTC/BTC.")
-    fee_pegged_taker_bps: Bps | None = Field(None, description="Taker fee of pegged pairs.")
+    fee_stable_taker_bps: Bps | None = Field(default=None, description="Taker fee of those pairs.")
+    fee_pegged_maker_bps: Bps | None = Field(
+        default=None, description="Maker fee of pegged pairs, such as WBTC/BTC."
+    )
+    fee_pegged_taker_bps: Bps | None = Field(default=None, description="Taker fee of pegged pairs.")
     fee_stable_assets: tuple[str, ...] | None = Field(
-        None, description="Assets that are stable as a base, instead of the shipped table."
+        default=None, description="Assets that are stable as a base, instead of the shipped table."
     )
     fee_pegged_pairs: tuple[str, ...] | None = Field(
-        None, description="Pairs charged as pegged, instead of the shipped table."
+        default=None, description="Pairs charged as pegged, instead of the shipped table."
     )
     fee_currency: FeeCurrency = Field(
-        FeeCurrency.QUOTE,
+        default=FeeCurrency.QUOTE,
         description="Which asset pays the fee. Kraken's documentation and the fills seen disagree for sells; "
         "fills showed the quote asset. `either` reckons with the worse of the two.",
     )

@@ -6,11 +6,20 @@ books re-examines just those. Counting rises per leg makes the top of the funnel
 often a cycle was evaluated is the sum over its legs.
 """
 
+import heapq
 from collections.abc import Collection, Mapping, Sequence
 
 from arbitrade_core.domain import Candidate, Ns, PairId
-from arbitrade_core.spi import BUY_ROSE, SELL_ROSE, Detection, Finding, Hurdles, MarketView, Vanished
-
+from arbitrade_core.spi import (
+    BUY_ROSE,
+    SELL_ROSE,
+    Detection,
+    Finding,
+    Hurdles,
+    MarketView,
+    Standing,
+    Vanished,
+)
 from arbitrade_triangular.index import Cycle, cycles
 
 NAME = "triangular"
@@ -105,14 +114,15 @@ class TriangularDetector:
             )
         return counted
 
-    def ranked(self, limit: int) -> list[tuple[Cycle, float, float]]:
-        """The cycles nearest to break-even by current rates: (cycle, gross, gross / break-even), best first."""
-        scored = [
-            (cycle, gross, gross / self._break_even[number])
+    def ranked(self, limit: int) -> Sequence[Standing]:
+        standings = [
+            Standing(
+                cycle.key, cycle.legs, (gross - 1.0) * 1e4, (gross / self._break_even[number] - 1.0) * 1e4
+            )
             for number, cycle in enumerate(self._cycles)
             if (gross := self._gross(number)) > 0.0
         ]
-        return sorted(scored, key=lambda row: (-row[2], -row[1], row[0].key))[:limit]
+        return heapq.nsmallest(limit, standings, key=lambda one: (-one.net_bps, -one.gross_bps, one.key))
 
     def _weigh(self, pair: PairId, rose: int, lifted: set[int]) -> Sequence[Finding]:
         """Count what was scored, then tell which cycles of the pair are active now and which no longer are."""

@@ -1,7 +1,7 @@
 """A simulated exchange that speaks Kraken's WebSocket v2 public protocol on loopback, from a seed.
 
-It shares no code with the bot (books, checksum, money, prices): what the two agree on, they agree on because both
-follow the protocol. Layers, each importing only those above it:
+It shares no code with the bot (books, checksum, money, prices): what the two agree on, they agree on because
+both follow the protocol. Layers, each importing only those above it:
 
     chance, listing, names, universe   what is listed: assets, pairs, precisions, activity
     orderbook, checksum, wire          one book; Kraken's checksum; bytes of every frame

@@ -1,7 +1,8 @@
 """All randomness of the simulated exchange: independent streams, each named under one seed.
 
 Seeding with text makes Python's generator hash the text itself (SHA-512), so a stream does not depend on
-PYTHONHASHSEED. Streams are separate so that, say, planting a mispricing does not change which assets are listed.
+PYTHONHASHSEED. Streams are separate so that, say, planting a mispricing does not change which assets are
+listed.
 """
 
 from random import Random

@@ -4,7 +4,7 @@ Prices and quantities are integers on the wire grid: *ticks* of `10**-price_prec
 `10**-qty_precision`. Increments may be coarser than the grid (a `price_increment` of 0.05 with two decimals).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 
@@ -30,7 +30,10 @@ class AssetListing:
 
 @dataclass(frozen=True, slots=True)
 class PairListing:
-    """One tradable pair. A change of listing is a new value with the same symbol."""
+    """One tradable pair. A change of listing is a new value with the same symbol.
+
+    Raises ValueError when an increment or the minimum does not lie on the grid of its precision.
+    """
 
     symbol: str
     base: str
@@ -46,19 +49,23 @@ class PairListing:
     """largest margin position; None when the pair is not marginable"""
     status: str = "online"
 
-    @property
-    def tick_step(self) -> int:
-        """ticks between two prices that orders may use"""
-        return _on_grid(self.price_increment, self.price_precision, f"{self.symbol} price_increment")
+    tick_step: int = field(init=False)
+    """ticks between two prices that orders may use"""
+    lot_step: int = field(init=False)
+    """lots between two quantities that orders may use"""
+    min_lots: int = field(init=False)
 
-    @property
-    def lot_step(self) -> int:
-        """lots between two quantities that orders may use"""
-        return _on_grid(self.qty_increment, self.qty_precision, f"{self.symbol} qty_increment")
-
-    @property
-    def min_lots(self) -> int:
-        return _on_grid(self.qty_min, self.qty_precision, f"{self.symbol} qty_min")
+    def __post_init__(self) -> None:
+        put = object.__setattr__
+        put(
+            self,
+            "tick_step",
+            _on_grid(self.price_increment, self.price_precision, f"{self.symbol} price_increment"),
+        )
+        put(
+            self, "lot_step", _on_grid(self.qty_increment, self.qty_precision, f"{self.symbol} qty_increment")
+        )
+        put(self, "min_lots", _on_grid(self.qty_min, self.qty_precision, f"{self.symbol} qty_min"))
 
     def json(self) -> str:
         """Key order and number style of the recorded `instrument` frames (PROTOCOL 1.6)."""
@@ -71,7 +78,8 @@ class PairListing:
         marginable = _bool(self.position_limit is not None)
         increment = number(self.price_increment)
         return (
-            f'{{"symbol":"{self.symbol}","base":"{self.base}","quote":"{self.quote}","status":"{self.status}",'
+            f'{{"symbol":"{self.symbol}","base":"{self.base}","quote":"{self.quote}",'
+            f'"status":"{self.status}",'
             f'"qty_precision":{self.qty_precision},"qty_increment":{number(self.qty_increment)},'
             f'"price_precision":{self.price_precision},"cost_precision":{self.cost_precision},'
             f'"marginable":{marginable},"has_index":{marginable},"cost_min":{number(self.cost_min)},{margin}'
@@ -80,7 +88,7 @@ class PairListing:
 
 
 def number(value: Decimal) -> str:
-    """A number as Kraken prints it in `instrument`: shortest form, with an exponent below 0.0001 (`1e-08`)."""
+    """A number as `instrument` prints it: shortest form, with an exponent below 0.0001 (`1e-08`)."""
     value = value.normalize()
     exponent = value.adjusted()
     if value == 0 or exponent >= -4:  # noqa: PLR2004 - where the recorded frames switch to exponents
@@ -97,5 +105,7 @@ def _bool(value: bool) -> str:
 def _on_grid(value: Decimal, precision: int, what: str) -> int:
     scaled = value.scaleb(precision)
     if scaled < 1 or scaled != int(scaled):
-        raise ValueError(f"{what} {value} is not a positive multiple of 10**-{precision}: list it with more decimals")
+        raise ValueError(
+            f"{what} {value} is not a positive multiple of 10**-{precision}: list it with more decimals"
+        )
     return int(scaled)

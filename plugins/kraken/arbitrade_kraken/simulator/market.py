@@ -1,21 +1,21 @@
 """What happens to the books: a crowd of makers around a latent value, and takers.
 
-Every asset has a latent USD value that walks at random; every pair's *anchor* is the ratio of two of them, so all
-triangles agree up to spreads. One *event* is one thing happening on one pair: makers requote a side around the
-anchor, change depth behind it, or a taker's market order eats into it. Time here is counted in events, not in
-seconds: the stream has the same shape at any message rate.
+Every asset has a latent USD value that walks at random; every pair's *anchor* is the ratio of two of them,
+so all triangles agree up to spreads. One *event* is one thing happening on one pair: makers requote a side
+around the anchor, change depth behind it, or a taker's market order eats into it. Time here is counted in
+events, not in seconds: the stream has the same shape at any message rate.
 """
 
 import math
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import accumulate
 from random import Random
 
 from .listing import PairListing
-from .orderbook import ASK, BID, Change, Fill, OrderBook
+from .orderbook import ASK, BID, Change, OrderBook, Taken
 from .universe import Traits, Universe
 
 TRADES_KEPT = 50
@@ -24,17 +24,18 @@ TRADES_KEPT = 50
 _OPEN_STATUSES = {"online", "limit_only", "post_only", "reduce_only"}
 
 # Shares of events; what is left changes depth. Tuned with the figures that `shape` prints.
-_REQUOTE_SHARE = 0.60
-_TRADE_SHARE = 0.05
+_REQUOTE_SHARE = 0.62
+_BOTH_SIDES_SHARE = 0.1
+_TRADE_SHARE = 0.03
 _REPEAT_SHARE = 0.01
 _SCRAMBLE_SHARE = 0.06
 _DEEP_SHARE = 0.15
-_SECOND_CHANGE_SHARE = 0.45
+_SECOND_CHANGE_SHARE = 0.15
 _PENNY_SHARE = 0.1
 """of new levels: the smallest order there is"""
 
 _STALENESS = 0.15
-"""Between two events of a pair its anchor moves by at most this many half spreads (one standard deviation)."""
+"""Half spreads by which a pair's anchor moves at most between its events (one standard deviation)."""
 _NEAREST, _FARTHEST = 0.5, 1.6
 """Best prices are quoted this many half spreads from the anchor."""
 _LEVEL_GAP = 0.35
@@ -73,15 +74,6 @@ class PairMarket:
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
-    """What a taker's order did."""
-
-    side: str
-    """of the taker: buy or sell"""
-    fills: list[Fill]
-
-
-@dataclass(frozen=True, slots=True)
 class Event:
     """One thing that happened on one pair."""
 
@@ -95,7 +87,8 @@ class Market:
     def __init__(self, universe: Universe, chance: Random) -> None:
         self._chance = chance
         self._values = {
-            asset: _Value(math.log(usd), _variance(universe, asset)) for asset, usd in universe.usd_value.items()
+            asset: _Value(math.log(usd), _variance(universe, asset))
+            for asset, usd in universe.usd_value.items()
         }
         self.events = 0
         self.pairs: dict[str, PairMarket] = {}
@@ -108,7 +101,7 @@ class Market:
         self._symbols = list(self.pairs)
         self._cumulated = list(accumulate(pair.traits.activity for pair in self.pairs.values()))
 
-    # --- events ---------------------------------------------------------------------------------------------
+    # --- events -----------------------------------------------------------------------------------------
 
     def draw(self) -> str:
         """The symbol of the next event; active pairs come up more often."""
@@ -126,11 +119,12 @@ class Market:
         if pair.book.crossed():
             self._quote_around(pair, anchor)
         elif kind < _REQUOTE_SHARE:
-            side = chance.randrange(2)
-            distance = chance.uniform(_NEAREST, _FARTHEST) * self._half_spread(pair, anchor)
-            self._requote(pair, side, _key(side, anchor, distance, pair.listing.tick_step))
+            first = chance.randrange(2)
+            for side in (first, 1 - first) if chance.random() < _BOTH_SIDES_SHARE else (first,):
+                distance = chance.uniform(_NEAREST, _FARTHEST) * self._half_spread(pair, anchor)
+                self._requote(pair, side, _key(side, anchor, distance, pair.listing.tick_step))
             if chance.random() < _SECOND_CHANGE_SHARE:
-                self._change_depth(pair, side, self._near_rank())
+                self._change_depth(pair, first, self._near_rank())
         elif kind < _REQUOTE_SHARE + _TRADE_SHARE:
             taken = self._market_order(pair)
         else:
@@ -150,14 +144,16 @@ class Market:
         self._quote_around(pair, anchor)
         return pair.book.finish()
 
-    def take(self, symbol: str, side: str, lots: int, limit_ticks: int | None, depths: Iterable[int]) -> Event:
-        """A taker's order from outside: `side` buy eats asks. What it cannot fill is gone (immediate or cancel)."""
+    def take(
+        self, symbol: str, side: str, lots: int, limit_ticks: int | None, depths: Iterable[int]
+    ) -> Event:
+        """A taker's immediate-or-cancel order from outside: `side` buy eats asks."""
         pair = self.pairs[symbol]
         pair.book.begin(depths)
         eaten = ASK if side == "buy" else BID
         limit = None if limit_ticks is None else (limit_ticks if eaten == ASK else -limit_ticks)
         fills = pair.book.take(eaten, lots, limit)
-        return Event(pair.book.finish(), Taken(side, fills))
+        return Event(pair.book.finish(), Taken(side, "market" if limit is None else "limit", fills))
 
     def cross(self, symbol: str, depths: Iterable[int]) -> Change:
         """Put a bid above the best ask, as a broken feed shows it; the pair's next event ends it."""
@@ -169,10 +165,10 @@ class Market:
         pair.book.put(BID, -(ask + pair.listing.tick_step), self._lots(pair))
         return pair.book.finish()
 
-    # --- state ----------------------------------------------------------------------------------------------
+    # --- state ------------------------------------------------------------------------------------------
 
     def relist(self, symbol: str, listing: PairListing) -> None:
-        """A new listing for a pair. Resting levels move to the new grid; levels that fall together are added up.
+        """A new listing for a pair. Levels move to the new grid; those that fall together are added up.
 
         Nobody is told: Kraken expects the pair's book to be subscribed again after its increments changed.
         """
@@ -219,7 +215,7 @@ class Market:
     def _half_spread(self, pair: PairMarket, anchor: float) -> float:
         return max(anchor * pair.traits.half_spread, 0.5 * pair.listing.tick_step)
 
-    # --- makers ---------------------------------------------------------------------------------------------
+    # --- makers -----------------------------------------------------------------------------------------
 
     def _open_book(self, pair: PairMarket) -> None:
         anchor = self._anchor(pair)
@@ -287,7 +283,8 @@ class Market:
         swept = min(chance.choice((0, 0, 0, 1, 1, 2)), len(levels) - 1)
         lots = sum(lots for _, lots in levels.items()[:swept])
         lots += max(round(levels.peekitem(swept)[1] * chance.uniform(0.05, 0.95)), 1)
-        return Taken("buy" if side == ASK else "sell", pair.book.take(side, lots))
+        ord_type = chance.choice(("market", "limit"))
+        return Taken("buy" if side == ASK else "sell", ord_type, pair.book.take(side, lots))
 
     def _tend(self, pair: PairMarket, anchor: float) -> None:
         """Keep each side near its usual number of levels, far from the top."""
@@ -325,10 +322,6 @@ class Market:
         return max(lots, pair.listing.min_lots)
 
 
-def with_status(listing: PairListing, status: str) -> PairListing:
-    return replace(listing, status=status)
-
-
 def _key(side: int, anchor: float, distance: float, step: int) -> int:
     """The key of a price `distance` away from the anchor, rounded away from it; never a price of zero."""
     if side == BID:
@@ -337,7 +330,7 @@ def _key(side: int, anchor: float, distance: float, step: int) -> int:
 
 
 def _variance(universe: Universe, asset: str) -> float:
-    """Variance of an asset's log value per event, small enough that no pair of it goes stale between its events."""
+    """Variance of an asset's log value per event, so small that its pairs do not go stale."""
     if asset == "USD":
         return 0.0
     return min(

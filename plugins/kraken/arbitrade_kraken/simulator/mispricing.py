@@ -1,8 +1,8 @@
 """Planted opportunities: triangles whose quotes leave fair value for a while, and the log of them.
 
-One pair of the triangle, the one that fewest triangles share, is quoted away from fair value by the factor that
-makes the directed cycle's product of best prices `1 + size`. Every other cycle through that pair moves as well:
-the log names the pair so that a reader can tell.
+One pair of the triangle, the one that fewest triangles share, is quoted away from fair value by the factor
+that makes the directed cycle's product of best prices `1 + size`. Every other cycle through that pair moves
+as well: the log names the pair so that a reader can tell.
 """
 
 import math
@@ -71,7 +71,7 @@ class Chosen:
 
 
 class Planter:
-    """Chooses what to misprice, and for how long. Pairs of triangles that are mispriced already are left alone."""
+    """Chooses what to misprice, and for how long; pairs of triangles already mispriced are left alone."""
 
     def __init__(self, triangles: list[Triangle], plan: MispricingPlan, chance: Random) -> None:
         self.plan = plan
@@ -103,7 +103,7 @@ class Planter:
             symbol = min(triangle.pairs, key=lambda pair: self._shared[pair])
             pair = market.pairs[symbol]
             sells = dict(legs)[symbol] == "sell"
-            # Moving both sides re-centres the pair: from where its quotes belong, not from where they are now.
+            # Both sides move: the pair is quoted around an anchor that puts the leg's side at `wanted`.
             best = pair.book.best(BID if sells else ASK)
             assert best is not None  # noqa: S101 - product() is None otherwise
             wanted = best * (1.0 + size) / gross if sells else best * gross / (1.0 + size)
@@ -116,7 +116,7 @@ class Planter:
         return None
 
     def record(self, market: Market, chosen: Chosen, now_ns: int) -> Planted | None:
-        """Log what the market now shows. None (and nothing busy) when rounding or the walk left no opportunity."""
+        """Log what the market now shows; None when rounding left no opportunity."""
         gross = product(market, chosen.legs)
         if gross is None or gross <= 1.0:
             return None
@@ -138,7 +138,7 @@ class Planter:
 
 
 def product(market: Market, legs: CycleLegs) -> float | None:
-    """Units of the start asset got back per unit spent, at the best prices, before fees. None: not tradable now."""
+    """Units got back per unit spent at the best prices, before fees; None when not tradable."""
     gross = 1.0
     for symbol, side in legs:
         pair = market.pairs[symbol]

@@ -1,9 +1,9 @@
 """One order book: resting quantity by price level, and what a change of it looks like at each depth.
 
-Both sides are sorted by *key*, best first: a bid's key is minus its price in ticks, an ask's key is the price.
-A change is bracketed by `begin` and `finish`: the book is changed at once, and the resulting `Change` says what
-subscribers at a given depth must be told, the levels that move up into view included. Nobody is told of levels
-that fall out of view: truncating is the subscriber's part (PROTOCOL 1.7, rules 2 and 4).
+Both sides are sorted by *key*, best first: a bid's key is minus its price in ticks, an ask's key is the
+price. A change is bracketed by `begin` and `finish`: the book is changed at once, and the resulting `Change`
+says what subscribers at a given depth must be told, the levels that move up into view included. Nobody is
+told of levels that fall out of view: truncating is the subscriber's part (PROTOCOL 1.7, rules 2 and 4).
 """
 
 from collections.abc import Iterable
@@ -26,6 +26,17 @@ type Levels = list[tuple[int, int]]
 class Fill(NamedTuple):
     ticks: int
     lots: int
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What a taker's order did."""
+
+    side: str
+    """of the taker: buy or sell"""
+    ord_type: str
+    """market or limit"""
+    fills: list[Fill]
 
 
 @dataclass(slots=True)
@@ -57,8 +68,8 @@ class OrderBook:
 
     def top(self, side: int, depth: int) -> Levels:
         """The `depth` best levels, best first."""
-        sign = -1 if side == BID else 1
-        return [(sign * key, lots) for key, lots in islice(self.sides[side].items(), depth)]
+        levels, sign = self.sides[side], -1 if side == BID else 1
+        return [(sign * key, levels[key]) for key in islice(levels, depth)]
 
     def crossed(self) -> bool:
         bids, asks = self.sides
@@ -102,7 +113,8 @@ class OrderBook:
         at_depth: dict[int, tuple[Levels, Levels]] = {}
         for depth, edges in self._edges.items():
             bids, asks = (
-                self._visible(side, depth, edges[side], scrambled) if self._log[side] else [] for side in (BID, ASK)
+                self._visible(side, depth, edges[side], scrambled) if self._log[side] else []
+                for side in (BID, ASK)
             )
             if bids or asks:
                 at_depth[depth] = (bids, asks)

@@ -2,8 +2,8 @@
 
 At full size it has the shape that the benchmarks assume (550 assets, 1,228 pairs, 1,331 triangles, i.e. 2,662
 directed three-leg cycles, EUR/USD in 432 triangles). The graph is the same for every seed; values, precisions
-and activity are scattered by it. A smaller universe keeps the most traded assets with all their markets, so that
-it still has many triangles.
+and activity are scattered by it. A smaller universe keeps the most traded assets with all their markets, so
+that it still has many triangles.
 """
 
 import math
@@ -26,13 +26,14 @@ _MAJOR_HUB_PAIRS = 21
 _COINS_BEFORE_MINOR_HUBS = 20
 _EUR_ONLY_EVERY = 8
 
-# Activity: Zipf over assets, times a factor per quote. Tuned so that a message touches 21.5 directed cycles on
-# average (p90 about 80) at full size; `shape` measures it.
+# Activity: Zipf over assets, times a factor per quote. Tuned so that a message touches 21.5 directed cycles
+# on average (p90 about 80) at full size; `shape` measures it.
 _RANK_OFFSET = 6.0
 _QUOTE_ACTIVITY = {"USD": 1.0, "EUR": 0.6, "USDT": 0.25, "USDC": 0.15, "BTC": 0.2, "GBP": 0.12, "ETH": 0.1}
 _BASE_ACTIVITY = {"BTC": 0.40, "ETH": 0.10, "USDT": 0.11, "USDC": 0.09, "EUR": 0.015, "GBP": 0.015}
 _EURUSD_ACTIVITY = 0.01
 _MINOR_ACTIVITY = 0.04
+
 
 @dataclass(frozen=True, slots=True)
 class Traits:
@@ -166,9 +167,9 @@ _COST_MIN = {
     "USDT": "0.5", "USDC": "0.5", "BTC": "0.00002", "ETH": "0.0002",
 }  # fmt: skip
 _PRICE_PRECISION = {
-    "BTC/USD": 1, "BTC/EUR": 1, "BTC/GBP": 1, "BTC/USDT": 1, "BTC/USDC": 2, "BTC/JPY": 0, "ETH/USD": 2, "ETH/EUR": 2,
-    "ETH/BTC": 6, "EUR/USD": 5, "GBP/USD": 5, "EUR/GBP": 5, "USDT/USD": 5, "USDC/USD": 4, "USDT/EUR": 4, "USD/JPY": 3,
-    "EUR/JPY": 3, "SOL/USD": 2, "XRP/USD": 5,
+    "BTC/USD": 1, "BTC/EUR": 1, "BTC/GBP": 1, "BTC/USDT": 1, "BTC/USDC": 2, "BTC/JPY": 0,
+    "ETH/USD": 2, "ETH/EUR": 2, "ETH/BTC": 6, "EUR/USD": 5, "GBP/USD": 5, "EUR/GBP": 5, "USDT/USD": 5,
+    "USDC/USD": 4, "USDT/EUR": 4, "USD/JPY": 3, "EUR/JPY": 3, "SOL/USD": 2, "XRP/USD": 5,
 }  # fmt: skip
 _COARSE_INCREMENT = {"LTC/USD", "BCH/EUR", "XMR/USD", "PAXG/USD"}
 """Pairs whose prices go in fives of the last decimal whatever the seed (others join them by chance)."""

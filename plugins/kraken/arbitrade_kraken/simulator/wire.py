@@ -1,12 +1,13 @@
-"""Bytes of every frame the exchange sends: key order and number style of the recordings (PROTOCOL 1.2 - 1.8)."""
+"""Bytes of every frame that is sent: key order and number style of the recordings (PROTOCOL 1.2 - 1.8)."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from time import gmtime, strftime
 
 import orjson
 
 from .listing import AssetListing, PairListing
-from .orderbook import Fill, Levels
+from .orderbook import Fill, Levels, Taken
 
 HEARTBEAT = b'{"channel":"heartbeat"}'
 _NS_PER_S = 1_000_000_000
@@ -31,9 +32,10 @@ def fixed(units: int, decimals: int) -> str:
 
 
 def book(
-    kind: str, pair: PairListing, bids: Levels, asks: Levels, checksum: int, timestamp_ns: int
+    kind: str, pair: PairListing, sides: tuple[Levels, Levels], checksum: int, timestamp_ns: int
 ) -> bytes:
-    """A `book` snapshot or update."""
+    """A `book` snapshot or update; `sides` are bids and asks."""
+    bids, asks = sides
     price, qty = pair.price_precision, pair.qty_precision
     return (
         f'{{"channel":"book","type":"{kind}","data":[{{"symbol":"{pair.symbol}",'
@@ -46,11 +48,11 @@ def _levels(levels: Levels, price: int, qty: int) -> str:
     return ",".join([f'{{"price":{fixed(ticks, price)},"qty":{fixed(lots, qty)}}}' for ticks, lots in levels])
 
 
-def trade_entry(pair: PairListing, taker_side: str, fill: Fill, ord_type: str, trade_id: int, time_ns: int) -> str:
+def trade_entry(pair: PairListing, taken: Taken, fill: Fill, trade_id: int, time_ns: int) -> str:
     """One element of a `trade` frame's data."""
     return (
-        f'{{"symbol":"{pair.symbol}","side":"{taker_side}","price":{fixed(fill.ticks, pair.price_precision)},'
-        f'"qty":{fixed(fill.lots, pair.qty_precision)},"ord_type":"{ord_type}","trade_id":{trade_id},'
+        f'{{"symbol":"{pair.symbol}","side":"{taken.side}","price":{fixed(fill.ticks, pair.price_precision)},'
+        f'"qty":{fixed(fill.lots, pair.qty_precision)},"ord_type":"{taken.ord_type}","trade_id":{trade_id},'
         f'"timestamp":"{rfc3339(time_ns)}"}}'
     )
 
@@ -63,42 +65,48 @@ def instrument(kind: str, assets: Iterable[AssetListing], pairs: Iterable[PairLi
     """`data` is an object, in snapshots and updates alike."""
     listed = ",".join(asset.json() for asset in assets)
     tradable = ",".join(pair.json() for pair in pairs)
-    return f'{{"channel":"instrument","type":"{kind}","data":{{"assets":[{listed}],"pairs":[{tradable}]}}}}'.encode()
+    data = f'{{"assets":[{listed}],"pairs":[{tradable}]}}'
+    return f'{{"channel":"instrument","type":"{kind}","data":{data}}}'.encode()
 
 
 def status(system: str, connection_id: int) -> bytes:
     return (
-        f'{{"channel":"status","type":"update","data":[{{"version":"2.0.10","system":"{system}","api_version":"v2",'
-        f'"connection_id":{connection_id},"upcoming_maintenance":[],"emergency":[]}}]}}'
+        f'{{"channel":"status","type":"update","data":[{{"version":"2.0.10","system":"{system}",'
+        f'"api_version":"v2","connection_id":{connection_id},"upcoming_maintenance":[],"emergency":[]}}]}}'
     ).encode()
 
 
-def pong(req_id: object, time_in_ns: int, time_out_ns: int) -> bytes:
-    return f'{{"method":"pong"{_req_id(req_id)}{_times(time_in_ns, time_out_ns)}}}'.encode()
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What every answer to one request repeats."""
+
+    req_id: int | None
+    time_in_ns: int
+    time_out_ns: int
+
+    def req_id_json(self) -> str:
+        return "" if self.req_id is None else f',"req_id":{self.req_id}'
+
+    def times_json(self) -> str:
+        return f',"time_in":"{rfc3339(self.time_in_ns)}","time_out":"{rfc3339(self.time_out_ns)}"'
 
 
-def acknowledged(method: str, result: str, req_id: object, time_in_ns: int, time_out_ns: int) -> bytes:
+def pong(receipt: Receipt) -> bytes:
+    return f'{{"method":"pong"{receipt.req_id_json()}{receipt.times_json()}}}'.encode()
+
+
+def acknowledged(method: str, result: str, receipt: Receipt) -> bytes:
     """`result` is the JSON of what was subscribed or unsubscribed."""
-    times = _times(time_in_ns, time_out_ns)
-    return f'{{"method":"{method}"{_req_id(req_id)},"result":{result},"success":true{times}}}'.encode()
+    start = f'{{"method":"{method}"{receipt.req_id_json()},"result":{result}'
+    return f'{start},"success":true{receipt.times_json()}}}'.encode()
 
 
-def rejected(
-    error: str, method: str | None, symbol: object, req_id: object, time_in_ns: int, time_out_ns: int
-) -> bytes:
+def rejected(error: str, receipt: Receipt, *, method: str | None = None, symbol: object = None) -> bytes:
     """No `result`, no `channel`; `symbol` only when the rejection is about one symbol."""
     named = "" if method is None else f',"method":{_json(method)}'
     about = "" if symbol is None else f',"symbol":{_json(symbol)}'
-    times = _times(time_in_ns, time_out_ns)
-    return f'{{"error":{_json(error)}{named}{_req_id(req_id)},"success":false{about}{times}}}'.encode()
-
-
-def _req_id(req_id: object) -> str:
-    return "" if req_id is None else f',"req_id":{_json(req_id)}'
-
-
-def _times(time_in_ns: int, time_out_ns: int) -> str:
-    return f',"time_in":"{rfc3339(time_in_ns)}","time_out":"{rfc3339(time_out_ns)}"'
+    start = f'{{"error":{_json(error)}{named}{receipt.req_id_json()}'
+    return f'{start},"success":false{about}{receipt.times_json()}}}'.encode()
 
 
 def _json(value: object) -> str:

@@ -1,0 +1,49 @@
+"""The built-in plugin `core`: the shipped risk checks, the sequential executor, alerts to the log.
+
+It registers through the same hooks as everybody else. Its settings are the core's own.
+"""
+
+import structlog
+
+from arbitrade_core.domain import Alert, Severity
+from arbitrade_core.hooks import PluginContext, hookimpl
+from arbitrade_core.risk.checks import shipped_checks
+from arbitrade_core.settings import CoreSettings
+from arbitrade_core.spi import Executor, Notifier, RiskCheck
+
+ARBITRADE_API = 1
+
+
+class LogNotifier:
+    """Writes every alert to the log, at the level of its severity."""
+
+    name = "log"
+
+    def __init__(self) -> None:
+        self._log = structlog.get_logger("arbitrade.alert")
+
+    def send(self, alert: Alert) -> None:
+        write = {
+            Severity.INFO: self._log.info,
+            Severity.WARNING: self._log.warning,
+            Severity.CRITICAL: self._log.critical,
+        }[alert.severity]
+        write(alert.text, topic=alert.topic, at_ns=alert.at_ns)
+
+
+@hookimpl
+def register_risk_checks(ctx: PluginContext[CoreSettings]) -> list[RiskCheck]:
+    return shipped_checks(ctx.settings.risk)
+
+
+@hookimpl
+def register_executors(ctx: PluginContext[CoreSettings]) -> list[Executor]:
+    from arbitrade_core.execution.sequential import SequentialExecutor  # noqa: PLC0415 - only who trades needs it
+
+    execution = ctx.settings.execution
+    return [SequentialExecutor(execution.loss_cap_bps, execution.max_follow_ups)]
+
+
+@hookimpl
+def register_notifiers() -> list[Notifier]:
+    return [LogNotifier()]

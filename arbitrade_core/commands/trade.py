@@ -1,0 +1,98 @@
+"""`arbitrade run` and `arbitrade scan`."""
+
+from typing import Annotated
+
+import anyio
+import msgspec
+import typer
+from rich.console import Console
+
+from arbitrade_core import runtime
+from arbitrade_core.commands.console import JsonOption, configure_logging, print_json
+from arbitrade_core.mode import Mode
+from arbitrade_core.report import standings, summary, whole_funnel
+from arbitrade_core.spi import Standing
+from arbitrade_core.terminal import cycles_table, print_summary, watch
+
+Seconds = Annotated[float | None, typer.Option(min=0.1, help="Stop after that long. Not set: until Ctrl-C.")]
+
+PAPER_NOTES = ("Paper trading: real market data, fills simulated on the live book. No order leaves this machine.",)
+_POLL_S = 0.1
+
+
+def run(seconds: Seconds = None, as_json: JsonOption = False) -> None:
+    """Trade on paper on real market data until Ctrl-C. Open plans end first, then everything is written."""
+    loaded = runtime.load()
+    configure_logging(loaded.core.log)
+    session = runtime.start_loop(_paper, loaded, seconds, as_json)
+    if as_json:
+        print_json(summary(session))
+    else:
+        print_summary(session, PAPER_NOTES, Console())
+
+
+async def _paper(loaded: runtime.Loaded, seconds: float | None, quiet: bool) -> runtime.Session:
+    stop = anyio.Event()
+    async with runtime.stop_on_signals(stop), runtime.session(loaded, Mode.PAPER) as session:
+        console = Console(stderr=True, quiet=quiet)
+        with anyio.move_on_after(seconds):
+            await watch(session, stop, "arbitrade: paper", PAPER_NOTES, console)
+    return session
+
+
+def scan(
+    seconds: Annotated[float, typer.Option(min=1, help="How long to look once books are live.")] = 10.0,
+    wait: Annotated[float, typer.Option(min=1, help="How long to wait for the first live book.")] = 30.0,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many cycles.")] = 20,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the cycles nearest to trading now and what they would return after fees. No database, no keys."""
+    loaded = runtime.load()
+    configure_logging(loaded.core.log)
+    session, rows = runtime.start_loop(_scan, loaded, seconds, wait, limit)
+    funnel = whole_funnel(session.engine, session.desk)
+    fees = session.desk.fees
+    if as_json:
+        print_json(
+            {
+                "books_live": len(session.engine.market.in_use()),
+                "fees": None if fees is None else fees.source,
+                "fees_missing": session.shell.fees_missing,
+                "last_connection_fault": session.shell.last_connection_fault,
+                "cycles": [{"path": path, **msgspec.to_builtins(standing)} for path, standing in rows],
+                "funnel": funnel,
+            }
+        )
+    else:
+        console = Console()
+        console.print(cycles_table(rows))
+        console.print(f"fees: {session.shell.fees_missing or (fees and fees.source)}", markup=False)
+        if not rows:
+            fault = session.shell.last_connection_fault
+            console.print(f"no book is live{f': {fault}' if fault else ''}", markup=False)
+        elif fees is not None:
+            console.print(_words(funnel), markup=False)
+    if not rows:
+        raise typer.Exit(1)
+
+
+def _words(funnel: dict[str, int]) -> str:
+    return (
+        f"{funnel['evaluated']:,} evaluations: {funnel['gross_positive']:,} returned more than they cost before fees, "
+        f"{funnel['after_fees']:,} after them"
+    )
+
+
+async def _scan(
+    loaded: runtime.Loaded, seconds: float, wait: float, limit: int
+) -> tuple[runtime.Session, list[tuple[str, Standing]]]:
+    stop = anyio.Event()
+    async with runtime.stop_on_signals(stop), runtime.session(loaded, Mode.SCAN) as session:
+        with anyio.move_on_after(wait):
+            while not session.engine.market.in_use() and not stop.is_set():
+                await anyio.sleep(_POLL_S)
+        if session.engine.market.in_use():
+            with anyio.move_on_after(seconds):
+                await stop.wait()
+        return session, list(standings(session.engine, limit))
+

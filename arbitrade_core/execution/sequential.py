@@ -1,0 +1,235 @@
+"""One leg after the other: IOC at certificate limits, each leg sized from what the one before really brought.
+
+A leg that falls short is not resent: what filled goes on with the next leg, what did not is settled - completed or
+reversed, whatever loses less (`settle`) - by new orders, each journalled first. The run ends when nothing is in
+flight and everything is home, residue, or stuck. State is the run's alone; the executor keeps nothing.
+"""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import assert_never
+
+from arbitrade_core.domain import Done, Fill, Ns, Order, PlanKind, Rejected
+from arbitrade_core.execution.lifecycle import (
+    FollowUpDurable,
+    Go,
+    OrderRecord,
+    OrderState,
+    Run,
+    RunEvent,
+    Stake,
+)
+from arbitrade_core.execution.remaining import Remaining, divide_up, rounding_fills
+from arbitrade_core.execution.settle import NoWay, Offer, Planner, TooSmall
+from arbitrade_core.ledger import booked_rows
+from arbitrade_core.legs import most_spent
+from arbitrade_core.money import ZERO, plain, unit
+from arbitrade_core.spi import Action, BanLeg, DeskView, Finish, FollowUp, HaltDesk, Outcome, Place
+
+
+class SequentialExecutor:
+    """Implements `spi.Executor` for plans whose legs follow one another."""
+
+    name = "sequential"
+    kinds = frozenset({PlanKind.CYCLE, PlanKind.SWEEP})
+
+    def __init__(self, loss_cap_bps: Decimal = Decimal(300), max_follow_ups: int = 6) -> None:
+        """`loss_cap_bps`: most an unwind may lose of what was paid for what it brings home."""
+        self._loss_cap_bps = loss_cap_bps
+        self._max_follow_ups = max_follow_ups
+
+    def step(self, run: Run, event: RunEvent, desk: DeskView, now: Ns) -> Sequence[Action]:  # noqa: ARG002 - pure
+        match event:
+            case Go():
+                return self._begin(run)
+            case FollowUpDurable():
+                return []
+            case Rejected() | Fill() | Done():
+                record = run.orders[event.order_id]
+                if event.order_id not in run.stakes or not record.over:
+                    return []
+                return self._after(run, record, desk)
+            case _:
+                assert_never(event)
+
+    def _begin(self, run: Run) -> list[Action]:
+        first = run.plan.legs[0]
+        run.next_leg = 1
+        order = Order(
+            first.order_id, run.plan.id, run.plan.desk_id, first.leg, first.qty, first.limit, first.fee
+        )
+        run.stakes[order.id] = Stake(first.leg.spends, run.plan.start, order.qty, ZERO)
+        return [Place(order)]
+
+    # --- an order is over ---
+
+    def _after(self, run: Run, record: OrderRecord, desk: DeskView) -> list[Action]:
+        hand_on(run, record)
+        actions: list[Action] = []
+        index = _leg_index(run, record.order)
+        if index is not None:
+            actions += self._ban(index, record)
+            if record.filled_qty > 0 and index + 1 < len(run.plan.legs):
+                actions += self._next(run, index + 1, desk)
+        actions += self._settle(run, desk)
+        if not run.stakes:
+            actions.append(Finish(self._outcome(run)))
+        return actions
+
+    def _ban(self, index: int, record: OrderRecord) -> list[Action]:
+        """The directed leg that failed rests. Leg 1 falling short is no failure: nothing is held (TRADING 19)."""
+        rejected = record.state is OrderState.REJECTED
+        short = index > 0 and record.filled_qty < record.order.qty
+        if not (rejected or short):
+            return []
+        filled, wanted = plain(record.filled_qty), plain(record.order.qty)
+        words = f"rejected: {record.reason}" if rejected else f"filled {filled} of {wanted}"
+        return [BanLeg(record.order.leg.id, f"leg {index + 1} of {record.order.plan_id} {words}")]
+
+    def _next(self, run: Run, index: int, desk: DeskView) -> list[Action]:
+        """Place the next leg with what has arrived; nothing when that is too small, then it is settled."""
+        leg = run.plan.legs[index]
+        asset = leg.leg.spends
+        own, paid = free(run, asset), run.paid.get(asset, ZERO)
+        remaining = Remaining(run.plan, index, desk.market)
+        levels = desk.depth(leg.leg.id)
+        sized = remaining.size(own, desk.residue(asset), due_for(run, paid), levels)
+        if sized is None:
+            return []
+        order = Order(leg.order_id, run.plan.id, run.plan.desk_id, leg.leg, sized.qty, sized.limit, leg.fee)
+        run.next_leg = index + 1
+        self._stake(run, order, sized.own, paid, desk)
+        return [Place(order)]
+
+    def _settle(self, run: Run, desk: DeskView) -> list[Action]:
+        """Send home whatever is held, paid for, and in no order (TRADING 18)."""
+        home = run.plan.legs[-1].leg.gets
+        actions: list[Action] = []
+        for asset in sorted(run.paid):
+            amount, paid = free(run, asset), run.paid[asset]
+            if asset == home or amount <= 0 or paid <= 0:
+                del run.paid[asset]
+                continue
+            refused = frozenset(
+                record.order.leg.id for record in run.orders.values() if record.state is OrderState.REJECTED
+            )
+            match Planner(run.plan, desk, self._loss_cap_bps).best(asset, amount, paid, refused):
+                case TooSmall():
+                    del run.paid[asset]
+                case NoWay(best=best):
+                    actions += self._stuck(run, asset, amount, best)
+                case Offer() as offer if run.follow_ups < self._max_follow_ups:
+                    actions.append(self._follow_up(run, offer, desk))
+                case Offer() as offer:
+                    words = (
+                        f"all {self._max_follow_ups} follow-ups are used; {offer.route.purpose} would bring "
+                    )
+                    actions += self._stuck(run, asset, amount, f"{words}{plain(offer.value)}")
+                case unexpected:
+                    assert_never(unexpected)
+        return actions
+
+    def _follow_up(self, run: Run, offer: Offer, desk: DeskView) -> Action:
+        run.follow_ups += 1
+        step = offer.route.steps[0]
+        plan = run.plan
+        order_id = f"{plan.id}-f{run.follow_ups}"
+        order = Order(order_id, plan.id, plan.desk_id, step.leg, offer.qty, offer.limit, step.fee)
+        self._stake(run, order, offer.qty, offer.paid, desk)
+        return FollowUp(order, offer.route.purpose)
+
+    def _stake(self, run: Run, order: Order, own: Decimal, paid: Decimal, desk: DeskView) -> None:
+        asset = order.leg.spends
+        pair = desk.market.pairs[order.leg.pair_id]
+        most = most_spent(order.leg.side, pair, order.fee, order.qty, order.limit, rounding_fills(run.plan))
+        run.stakes[order.id] = Stake(asset, min(most, free(run, asset)), own, paid)
+        run.paid[asset] -= paid
+
+    def _stuck(self, run: Run, asset: str, amount: Decimal, best: str) -> list[Action]:
+        paid = plain(run.paid.pop(asset))
+        run.stuck = (
+            f"plan {run.plan.id} holds {plain(amount)} {asset}, paid {paid} {run.plan.start_asset}, and no way home "
+            f"loses at most {plain(self._loss_cap_bps)} bps; {best}. Trade it by hand or raise the loss cap, then "
+            "resume"
+        )
+        return [HaltDesk(run.stuck)]
+
+    # --- the end ---
+
+    def _outcome(self, run: Run) -> Outcome:
+        records = [run.orders.get(leg.order_id) for leg in run.plan.legs]
+        first = records[0]
+        if first is None or first.filled_qty == 0:
+            return Outcome("missed", first.reason if first is not None else "")
+        if run.stuck:
+            return Outcome("stuck", run.stuck)
+        short = [
+            f"leg {number} filled {plain(record.filled_qty)} of {plain(record.order.qty)}"
+            if record
+            else f"leg {number} was too small to send"
+            for number, record in enumerate(records, start=1)
+            if record is None or record.filled_qty < record.order.qty
+        ]
+        if run.follow_ups:
+            return Outcome("unwound", "; ".join([*short, f"{run.follow_ups} follow-up orders"]))
+        return Outcome("partial", "; ".join(short)) if short else Outcome("completed")
+
+
+# --- what is held, and what was paid for it ---------------------------------------------------------------------
+
+
+def spent(record: OrderRecord) -> Decimal:
+    """What the order has taken so far of the asset it spends, fees in that asset included."""
+    asset = record.order.leg.spends
+    rows = [booked_rows(record.order.leg, fill)[asset] for fill in record.fills.values()]
+    return sum((row.fee - row.amount for row in rows), ZERO)
+
+
+def free(run: Run, asset: str) -> Decimal:
+    """What the run holds of an asset and has put into no order."""
+    staked = ZERO
+    for order_id, stake in run.stakes.items():
+        if stake.asset == asset:
+            record = run.orders.get(order_id)
+            staked += stake.amount if record is None else max(stake.amount - spent(record), ZERO)
+    return run.holdings.get(asset, ZERO) - staked
+
+
+def hand_on(run: Run, record: OrderRecord) -> None:
+    """An order is over: what was paid for what it spent is now paid for what it got.
+
+    Leg 1 pays what it really spent. Residue that an order took along counts at the price its own part had, so that
+    it neither helps nor burdens the rest of the plan.
+    """
+    order = record.order
+    stake = run.stakes.pop(order.id)
+    if stake.asset == run.plan.start_asset:
+        moved = spent(record)
+    else:
+        moved = divide_up(stake.paid * record.filled_qty, stake.qty, unit(18))
+        left = stake.paid - moved
+        if left > 0:
+            run.paid[stake.asset] = run.paid.get(stake.asset, ZERO) + left
+    if moved > 0 and order.leg.gets != run.plan.legs[-1].leg.gets:
+        run.paid[order.leg.gets] = run.paid.get(order.leg.gets, ZERO) + moved
+
+
+def due_for(run: Run, paid: Decimal) -> Decimal | None:
+    """What must come home of the start asset for a holding that cost `paid`, by the plan's certificate.
+
+    All of it and its share of the margin, in proportion to how much of leg 1 was filled: when that was all, unspent
+    start asset and end together are at least `start + margin` (TRADING 17). None without a certificate.
+    """
+    certificate = run.plan.certificate
+    if certificate is None:
+        return None
+    first = run.orders[run.plan.legs[0].order_id]
+    whole = first.order.qty * spent(first)
+    if not whole:
+        return paid
+    return paid + divide_up(certificate.margin * first.filled_qty * paid, whole, unit(18))
+
+
+def _leg_index(run: Run, order: Order) -> int | None:
+    """Which leg of the plan an order is; None: a follow-up."""
+    return next((index for index, leg in enumerate(run.plan.legs) if leg.order_id == order.id), None)

@@ -1,0 +1,119 @@
+"""What a session did, as figures: for the end of a demo, for JSON, and for the terminal."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from arbitrade_core.desk import Desk
+from arbitrade_core.engine import Engine
+from arbitrade_core.money import ZERO, exact, plain
+from arbitrade_core.runtime import Session
+from arbitrade_core.spi import Standing
+
+
+def summary(session: Session) -> dict[str, Any]:
+    """One JSON-able object; money is decimal text, and every amount names its asset."""
+    engine, desk = session.engine, session.desk
+    conductor = desk.conductor
+    funnel = whole_funnel(engine, desk)
+    with exact():
+        problems = desk.ledger.problems()
+        pnl = profit_and_loss(desk)
+    return {
+        "frames": engine.frames,
+        "books_live": books_live(session),
+        "checksums_ok": engine.checksums_ok,
+        "checksums_bad": engine.checksums_bad,
+        "candidates": engine.candidates,
+        "approved": conductor.approved,
+        "refused": funnel["refused"],
+        "cycles_completed": conductor.ended.get("completed", 0),
+        "cycles_partial": conductor.ended.get("partial", 0),
+        "cycles_unwound": conductor.ended.get("unwound", 0),
+        "cycles_missed": conductor.ended.get("missed", 0),
+        "cycles_stuck": conductor.ended.get("stuck", 0),
+        "pnl": pnl,
+        "ledger_consistent": not problems,
+        "ledger_problems": problems,
+        "decision_us": session.shell.decision.summary(),
+        "funnel": funnel,
+        "fees": None if desk.fees is None else desk.fees.source,
+        "fees_missing": session.shell.fees_missing,
+        "faults": dict(sorted(engine.faults.items())),
+        "halted": desk.halted if not engine.draining else desk.halt_reason,
+        "desk": desk.id,
+    }
+
+
+def books_live(session: Session) -> int:
+    """Now; after the end, when it ended."""
+    ended = session.shell.books_live_at_stop
+    return len(session.engine.market.in_use()) if ended is None else ended
+
+
+def whole_funnel(engine: Engine, desk: Desk) -> dict[str, Any]:
+    """From every evaluation to the last executed plan; see docs/funnel.md for what each stage means."""
+    totals = engine.funnel()
+    view = desk.funnel.view()
+    return {stage: totals[stage] for stage in ("evaluated", "gross_positive", "after_fees")} | dict(view)
+
+
+def profit_and_loss(desk: Desk) -> dict[str, Any]:
+    """Trading, revaluation and flows apart (TRADING 23). Call under `money.exact()`."""
+    results = desk.conductor.results
+    changes: dict[str, Decimal] = {}
+    for asset, account, amount in desk.ledger.accounts():
+        if account in ("market", "fees", "rounding"):
+            changes[asset] = changes.get(asset, ZERO) - amount
+    return {
+        "by_asset": {asset: plain(amount) for asset, amount in sorted(changes.items()) if amount},
+        "valuation_asset": results.valuation_asset,
+        "trading": plain(results.trading),
+        "revaluation": None if results.revaluation is None else plain(results.revaluation),
+        "flows": plain(results.flows),
+        "residue": {
+            asset: plain(amount) for asset, account, amount in desk.ledger.accounts() if account == "residue"
+        },
+    }
+
+
+def standings(engine: Engine, limit: int) -> list[tuple[str, Standing]]:
+    """The cycles nearest to trading now, of all detectors: (path, standing), best net first."""
+    found = [
+        (path(engine, standing.legs), standing)
+        for detector in engine.detectors
+        for standing in detector.ranked(limit)
+    ]
+    return sorted(found, key=lambda row: (-row[1].net_bps, row[1].key))[:limit]
+
+
+def path(engine: Engine, legs: tuple[int, ...]) -> str:
+    market = engine.market
+    return " > ".join([market.leg(legs[0]).spends, *(market.leg(leg).gets for leg in legs)])
+
+
+def why_no_trade(engine: Engine, desk: Desk, shown: Mapping[str, Any] | None = None) -> str:
+    """One plain sentence: the stage at which the nearest candidates stop."""
+    if desk.halted is not None:
+        return f"nothing trades: {desk.halted}"
+    if desk.fees is None:
+        return "nothing trades: no fees are known"
+    funnel = dict(shown or whole_funnel(engine, desk))
+    stages = (
+        ("evaluated", "no cycle was evaluated yet: books are not live, or no cycle passes through a start asset"),
+        ("gross_positive", "no cycle returned more than it cost even before fees"),
+        ("after_fees", "cycles paid before fees, none after them"),
+        ("candidates", "cycles paid after fees, none by the minimum edge or margin that is set"),
+        ("after_rounding", "candidates did not survive lot sizes and minimums"),
+        ("after_depth", "the books were too thin at profitable prices"),
+        ("after_buffers", "slippage and fee buffers, minimum edge or profit took the rest"),
+    )
+    for stage, words in stages:
+        if not funnel[stage]:
+            return f"why no trade: {words}"
+    if not funnel["executed"]:
+        worst = max(funnel["refused"].items(), key=lambda item: item[1], default=None)
+        if worst is not None:
+            return f"why no trade: the risk check {worst[0]} refused {worst[1]} times"
+        return "why no trade: plans were stale or gone at the last look"
+    return f"{funnel['executed']} plans were executed"

@@ -1,0 +1,1 @@
+"""Risk: the gate that every plan passes, and the checks that are shipped."""
