@@ -1,8 +1,8 @@
 """Where a leg's result went: expected minus realised, split into five parts that sum to it exactly.
 
-All parts are in the asset the leg gets, positive when they cost us. `q` is the planned quantity, `f` what filled,
-`c` the leg's decision rate (expected get per expected spend), `r` the planned fee rate; an amount of the asset that
-the leg spends counts `c` times.
+All parts are in the asset the leg gets, positive when they cost us. `q` is the planned quantity, `f` what
+filled, `c` the leg's decision rate (expected get per expected spend), `r` the planned fee rate; an amount of
+the asset that the leg spends counts `c` times.
 
 - *expected*  what the plan says the leg gets
 - *realised*  what it got, and what `f` cost less than expected, times `c`. For a sell with a fee in the quote asset

@@ -38,7 +38,7 @@ from arbitrade_core.money import BPS, ONE, ZERO, floor_to, ratio, unit
 from arbitrade_core.pricing import LegInput, Priced, Stage, Stopped, Terms, price_cycle
 from arbitrade_core.records import balances_record, drop_record, fees_record, plan_record
 from arbitrade_core.recovery import Recovered
-from arbitrade_core.risk.gate import Approved, Gate
+from arbitrade_core.risk.gate import Alarm, Approved, Gate
 from arbitrade_core.spi import Executor, MarketView, Refused, Venue
 
 
@@ -85,6 +85,9 @@ _STOPPED_AT = {
     Stage.BUFFERS: Reached.AFTER_DEPTH,
 }
 
+ALARM_EVERY_NS = 60_000_000_000
+"""Refusals that people must hear of come on every message while they last: one alert a minute and check."""
+
 REVALUE_NS = 5_000_000_000
 
 STALENESS_CHECK = "book_health"
@@ -130,12 +133,15 @@ class Desk:
         self._plans = 0
         self._claims = Claims()
         self._bans: dict[LegId, Ns] = {}
+        self._alarmed: dict[str, Ns] = {}
+        """when each check last raised an alert"""
         self._fee_factor: list[float] = []
         self.halt_reason: str | None = None
 
     def start(self, port: DeskPort, now: Ns) -> None:
         """Open the books and the venue. Called once by the engine."""
         self._port = port
+        self._now = now
         self.market_state = port.market
         self.conductor = Conductor(self, self._executors, port, self._claims, self._stream)
         self._journal("open", now, {"desk": self.id, "epoch": self._epoch})
@@ -155,6 +161,7 @@ class Desk:
 
     def consider(self, candidates: Sequence[Candidate], now: Ns) -> None:
         """Price all, best first ask the gate; each approval leaves less for the next (TRADING 6)."""
+        self._now = now
         plans = self._priced([c for c in candidates if not self.conductor.carries(c.key)], now)
         while plans:
             plans.sort(key=lambda entry: (-entry[1].profit_valued, entry[1].key))
@@ -162,6 +169,7 @@ class Desk:
             plan = self._numbered(plan)
             verdict = self.gate.review(plan, self, now)
             if isinstance(verdict, Approved):
+                self._plans += 1
                 self._approve(verdict, now)
                 plans = self._priced([left for left, _ in plans], now)
             else:
@@ -256,8 +264,8 @@ class Desk:
         )
 
     def _numbered(self, plan: Plan) -> Plan:
-        self._plans += 1
-        plan_id = f"{self._epoch}{_base36(self._plans)}"
+        """With the ids it has if it is approved."""
+        plan_id = f"{self._epoch}{_base36(self._plans + 1)}"
         legs = tuple(
             replace(leg, order_id=f"{plan_id}-{number}") for number, leg in enumerate(plan.legs, start=1)
         )
@@ -270,6 +278,10 @@ class Desk:
         words = f"refused by {refused.check}: {refused.reason}"
         appearances = self._port.appearances
         appearances.reached(candidate.key, stage, words, plan.edge_bps)
+        if isinstance(refused, Alarm) and now - self._alarmed.get(refused.check, -ALARM_EVERY_NS) >= ALARM_EVERY_NS:
+            self._alarmed[refused.check] = now
+            text = f"{plan.key} refused by {refused.check}: {refused.reason}"
+            self._port.notify(refused.severity, f"risk.{refused.check}", text, now)
         if appearances.first_time(candidate.key, f"{self.id} {refused.check}"):
             self._journal(
                 "refusal",
@@ -343,8 +355,14 @@ class Desk:
         return self.terms.start_assets
 
     def take_fees(self, fees: FeeSnapshot, now: Ns) -> None:
-        """New fees: plans not yet sent are void, since they carry another id (TRADING 7)."""
+        """New fees: plans not yet sent are void, since they carry another id (TRADING 7).
+
+        The same fees again are only younger.
+        """
+        known = self.fees
         self.fees = fees
+        if known is not None and known.id == fees.id:
+            return
         self._journal("fees", now, fees_record(self.id, fees))
         self._refactor()
 
@@ -382,7 +400,7 @@ class Desk:
 
     def has_taken(self, pair: PairId) -> bool:
         """Whether the venue holds liquidity as taken that the pair's book may still show (TRADING 29)."""
-        return any(self.venue.taken(pair, side) for side in Side)
+        return self.venue.watches(pair)
 
     def on_update(self, update: BookUpdate, now: Ns) -> None:
         self.venue.on_update(update, now)
@@ -407,6 +425,7 @@ class Desk:
 
     def resume(self) -> None:
         self.halt_reason = None
+        self.conductor.forgive()
 
     def freed(self) -> None:
         """Balance, slot or liquidity came back: see the active set again before this step ends."""
@@ -448,7 +467,7 @@ class Desk:
 
     @property
     def consecutive_failures(self) -> int:
-        return self.conductor.consecutive_failures
+        return self.conductor.failures_in_a_row(self._now)
 
     def available(self, asset: str) -> Decimal:
         return self.ledger.cash(asset) - self.conductor.held(asset)

@@ -421,9 +421,11 @@ class Engine:
     # --- operators ---
 
     def _on_fees(self, event: FeesLoaded) -> None:
+        desk = self._desk(event.desk_id)
+        known = desk.fees
         with exact():
-            self._desk(event.desk_id).take_fees(event.fees, event.now)
-        self._reindex = True
+            desk.take_fees(event.fees, event.now)
+        self._reindex = self._reindex or known is None or known.id != event.fees.id
 
     def _on_pairs_enabled(self, event: PairsEnabled) -> None:
         self._enabled = event.symbols
@@ -463,7 +465,9 @@ class Engine:
         if self.halted is not None:
             self._record("resume", event.now, {"was": self.halted, "actor": event.actor})
             self.halted = None
-            self._offer_again |= {desk.id for desk in self.desks}
+        for desk in self.desks:
+            desk.resume()
+        self._offer_again |= {desk.id for desk in self.desks}
 
     def _on_drain(self, event: Drain) -> None:
         self.draining = True

@@ -9,8 +9,8 @@ Every transaction sums to zero per asset, so an asset's accounts always do:
 - `rounding`  what fills said less what the exchange booked (TRADING 25)
 - `external`  opening balances, deposits, withdrawals and other flows
 
-`cash + residue` is what the exchange must show at rest, to the last decimal (RELIABILITY 4). The ledger reads no
-clock and keeps no history: the journal does. Call under `money.exact()`.
+`cash + residue` is what the exchange must show at rest, to the last decimal (RELIABILITY 4). The ledger reads
+no clock and keeps no history: the journal does. Call under `money.exact()`.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -65,25 +65,21 @@ class Ledger:
     def open(self, balances: Mapping[str, Decimal]) -> None:
         """Opening balances, once, into an empty ledger."""
         if self._accounts:
-            raise InvariantError(
-                f"the ledger of {self._name} is open already; opening balances come once, first"
-            )
+            raise InvariantError(f"the ledger of {self._name} is open already; opening balances come once, first")
         for asset, amount in balances.items():
             self.flow(asset, amount, "opening balance")
 
     def restore(self, accounts: Iterable[tuple[str, str, Decimal]]) -> None:
         """Take over the accounts of an earlier run, as `accounts()` gave them, into an empty ledger."""
         if self._accounts:
-            raise InvariantError(
-                f"the ledger of {self._name} is open already; it is restored first or not at all"
-            )
+            raise InvariantError(f"the ledger of {self._name} is open already; it is restored first or not at all")
         self._post("restored accounts", [(asset, Account(name), amount) for asset, name, amount in accounts])
 
     def book_fill(self, order: Order, fill: Fill) -> Booked | None:
         """Book one execution; None when it is booked already, so repeats and order do not matter (RELIABILITY 5).
 
-        The exchange's rows are the truth where they come with the fill. A fill that was booked by its figures and
-        comes again with rows is put right.
+        The exchange's rows are the truth where they come with the fill. A fill that was booked by its figures
+        and comes again with rows is put right.
         """
         if fill.order_id != order.id:
             raise InvariantError(f"fill {fill.exec_id} is of order {fill.order_id}, not of {order.id}")
@@ -124,9 +120,7 @@ class Ledger:
 
     def _move(self, why: str, asset: str, source: Account, target: Account, amount: Decimal) -> None:
         if amount <= 0:
-            raise InvariantError(
-                f"{why}: {plain(amount)} {asset} cannot be moved to {target}; amounts are positive"
-            )
+            raise InvariantError(f"{why}: {plain(amount)} {asset} cannot be moved to {target}; amounts are positive")
         if amount > self._amount(asset, source):
             held = plain(self._amount(asset, source))
             raise InvariantError(f"{why}: {plain(amount)} {asset} is more than the {held} in {source}")
@@ -217,8 +211,7 @@ def figure_rows(leg: Leg, fill: Fill) -> list[LedgerRow]:
     amounts = {leg.gets: fill.qty if buys else fill.cost, leg.spends: -fill.cost if buys else -fill.qty}
     amounts.setdefault(fill.fee_asset, ZERO)
     return [
-        LedgerRow(asset, amount, fill.fee if asset == fill.fee_asset else ZERO)
-        for asset, amount in amounts.items()
+        LedgerRow(asset, amount, fill.fee if asset == fill.fee_asset else ZERO) for asset, amount in amounts.items()
     ]
 
 
@@ -242,8 +235,8 @@ def fill_entries(leg: Leg, fill: Fill) -> list[Entry]:
 def odd_rounding(booked: Booked, pair: Pair, asset_of: Callable[[str], Asset | None]) -> list[str]:
     """Differences between a fill and its rows beyond one unit of precision: each is worth an alert (TRADING 25).
 
-    The unit is the coarser of the asset's own and the one the pair reports in; amount and fee round each for itself,
-    half a unit each.
+    The unit is the coarser of the asset's own and the one the pair reports in; amount and fee round each for
+    itself, half a unit each.
     """
     odd: list[str] = []
     for symbol, difference in booked.rounding.items():

@@ -18,6 +18,8 @@ from arbitrade_core.book import Level
 from arbitrade_core.domain import Fee, FeeCurrency, Pair, Side
 from arbitrade_core.money import ONE, ZERO, ceil_to, divide_down, nearest_decimals, ratio, unit
 
+_HALF = Decimal("0.5")
+
 
 def quote_fee_rate(fee: Fee) -> Decimal:
     """The rate to reckon with in the quote asset; 0 when it is established that it is not charged there."""
@@ -57,7 +59,8 @@ def rounding_quote(pair: Pair, fills: int, fee_rate: Decimal = ZERO) -> Decimal:
     Per fill: half a unit of the cost, the fee on that half (it is not established whether fees are reckoned
     from the rounded cost or the raw one), and half a unit of the fee itself.
     """
-    return fills * unit(pair.cost_decimals) * (ONE + max(fee_rate, ZERO) / 2)
+    units = ONE + fee_rate * _HALF if fee_rate > 0 else ONE
+    return fills * units * unit(pair.cost_decimals)
 
 
 def rounding_base(pair: Pair, fee: Fee, fills: int) -> Decimal:

@@ -18,6 +18,7 @@ from decimal import (
     Overflow,
     localcontext,
 )
+from functools import cache
 
 ZERO = Decimal(0)
 ONE = Decimal(1)
@@ -36,6 +37,7 @@ def exact() -> AbstractContextManager[Context]:
     return localcontext(EXACT)
 
 
+@cache
 def unit(decimals: int) -> Decimal:
     """The smallest amount with that many decimals: `unit(2)` is `0.01`."""
     return Decimal((0, (1,), -decimals))

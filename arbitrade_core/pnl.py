@@ -5,13 +5,13 @@
 - *revaluation*: what the inventory is worth now less what it was worth at opening, less trading, less flows;
 - *flows*: deposits, withdrawals and other external changes, at the marks of their moment.
 
-Loss limits read trading; drawdown reads trading plus revaluation; nothing but a display reads flows. A day is a
-UTC day. Call under `money.exact()`.
+Loss limits read trading; drawdown reads trading plus revaluation; nothing but a display reads flows. A day is
+a UTC day. Call under `money.exact()`.
 """
 
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -69,9 +69,12 @@ class Results:
         self._opening = dict(balances)
         self._opening_value = value_of(balances, mark)
 
-    def ended(
-        self, changes: Mapping[str, Decimal], marks: Mapping[str, Decimal], now: Ns, completed: bool
-    ) -> Result:
+    def recover(self, earlier: Iterable[Result]) -> None:
+        """Plans that ended before a restart, oldest first: they count in the windows, so that loss limits hold
+        across restarts (RELIABILITY 9); totals begin anew with the opening."""
+        self._recent.extendleft(reversed(list(earlier)))
+
+    def ended(self, changes: Mapping[str, Decimal], marks: Mapping[str, Decimal], now: Ns, completed: bool) -> Result:
         """A plan ended: `changes` are its asset changes, `marks` those of the moment it was decided.
 
         `completed` is False for plans that ended otherwise: their losses are unwind losses.

@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from typing import Any
 
 import anyio
+import structlog
 from anyio.abc import TaskStatus
 
 from arbitrade_core.clock import WallClock
@@ -35,6 +36,8 @@ from arbitrade_core.storage.journal_store import JournalWriter
 from arbitrade_core.storage.migrations import core_migrations, migrate
 from arbitrade_core.storage.observations import ObservationWriter
 from arbitrade_core.transport import opener
+
+_log = structlog.get_logger(__name__)
 
 DEMO_DATABASE = "arbitrade_demo"
 VERIFIED_LEVELS = 10
@@ -112,7 +115,7 @@ def compose(
         terms=desk_terms(core),
         balances=core.paper.starting_balances,
         recovered=recovered,
-        gate=Gate(checks, required_checks(core.risk)),
+        gate=Gate(checks, required_checks(core.risk), _report_fault),
         executors=[one.thing for one in registry.executors()],
         venue=venue,
         ledger=ledger,
@@ -126,6 +129,11 @@ def compose(
         desks=[desk],
         system=Stream(system, last_seq.get(system, 0)),
     )
+
+
+def _report_fault(check: str, error: BaseException) -> None:
+    """A check that raises refuses; why it raised is for its author."""
+    _log.error("risk check failed; the plan was refused", check=check, exc_info=error)
 
 
 def desk_terms(core: CoreSettings) -> DeskTerms:
@@ -171,7 +179,7 @@ async def session(loaded: Loaded, mode: Mode) -> AsyncIterator[Session]:
             loaded, desk_id=desk_id, now=now, recovered=recovered, last_seq=last_seq, system=system
         )
         notifiers = [one.thing for one in loaded.registry.notifiers()]
-        shell = Shell(engine, clock, opener(), _fees(loaded), notifiers)
+        shell = Shell(engine, clock, opener(), fees_of(loaded), notifiers)
         relay.shell = shell
         observations = None if database is None else ObservationWriter(database, desk_id)
         stop = anyio.Event()
@@ -231,7 +239,7 @@ class _Relay:
             self.shell.take(report)
 
 
-def _fees(loaded: Loaded) -> Callable[[Sequence[Pair], Ns], FeeSnapshot]:
+def fees_of(loaded: Loaded) -> Callable[[Sequence[Pair], Ns], FeeSnapshot]:
     """The first source in the catalogue's order that has an answer."""
     sources = [one.thing for one in loaded.registry.fee_sources()]
 

@@ -45,6 +45,7 @@ _log = structlog.get_logger(__name__)
 DRAIN_S = 5.0
 """How long open plans may take to end at a clean stop; what is open then is told and found again at the next start."""
 FLUSH_S = 5.0
+FEES_EVERY_S = 3600.0
 _GC_PAUSE_S = 1.0
 _FULL_GC_EVERY = 120
 
@@ -150,6 +151,7 @@ class Shell:
                 tasks.start_soon(self._journal.run)
                 tasks.start_soon(self._observations.run)
                 tasks.start_soon(self._collect_when_idle)
+                tasks.start_soon(self._refresh_fees)
                 self._running = True
                 self._carry_out(self.engine.start(self.clock()))
                 self._arm()
@@ -246,6 +248,12 @@ class Shell:
         self.fees_missing = ""
         for desk in self.engine.desks:
             self.take(FeesLoaded(desk.id, fees, now))
+
+    async def _refresh_fees(self) -> None:
+        """Fees grow old even when no listing changes."""
+        while True:
+            await anyio.sleep(FEES_EVERY_S)
+            self._load_fees()
 
     def _notify(self, alert: Alert) -> None:
         self.alerts.append(alert)

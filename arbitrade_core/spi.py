@@ -370,6 +370,10 @@ class Venue(Protocol):
         """Lots per price tick that this desk took from what an order of `side` can take and the market still shows."""
         ...
 
+    def watches(self, pair: PairId) -> bool:
+        """Whether anything on this pair is taken, so that its updates matter here."""
+        ...
+
     def on_update(self, update: BookUpdate, now: Ns) -> None:
         """Called after a book on which `taken` is not empty changed."""
         ...

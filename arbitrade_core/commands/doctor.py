@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
+from math import ceil
 from typing import Any
 
 import anyio
@@ -141,7 +142,8 @@ async def of_plugins(catalogue: Catalogue, settings: Settings) -> AsyncIterator[
         findings: list[Finding] = []
         try:
             with anyio.fail_after(_PLUGIN_LIMIT_S):
-                findings += [finding async for finding in examine(catalogue.context(entry.name, settings))]
+                async for finding in examine(catalogue.context(entry.name, settings)):
+                    findings.append(finding)  # noqa: PERF401 - what was found before it fails must stay
         except TimeoutError:
             detail = f"its checks did not end within {_PLUGIN_LIMIT_S:.0f} s"
             findings.append(Finding(Grade.FAILED, f"plugin {entry.name}", detail, "see its documentation"))
@@ -159,5 +161,5 @@ def latency(round_trip_ms: float, configured_ms: int) -> Finding:
     detail = f"round trip {round_trip_ms:.0f} ms, paper venue {configured_ms} ms"
     if round_trip_ms <= configured_ms:
         return Finding(Grade.OK, "latency", detail)
-    remedy = f"paper results are optimistic: set ARBITRADE_PAPER__LATENCY_MS to {round_trip_ms:.0f} or more"
+    remedy = f"paper results are optimistic: set ARBITRADE_PAPER__LATENCY_MS to {ceil(round_trip_ms)} or more"
     return Finding(Grade.WARNING, "latency", detail, remedy)

@@ -95,4 +95,3 @@ async def _scan(
             with anyio.move_on_after(seconds):
                 await stop.wait()
         return session, list(standings(session.engine, limit))
-

@@ -42,7 +42,7 @@ from arbitrade_core.journal import Fields, Record, Stream
 from arbitrade_core.ledger import Ledger, odd_rounding
 from arbitrade_core.legs import most_spent
 from arbitrade_core.money import ONE, ZERO, plain, unit
-from arbitrade_core.pnl import DAY_NS, Results
+from arbitrade_core.pnl import DAY_NS, HOUR_NS, Result, Results
 from arbitrade_core.records import end_record, fill_record, order_intent, order_record
 from arbitrade_core.recovery import PastPlan
 from arbitrade_core.risk.gate import Approved
@@ -59,7 +59,9 @@ from arbitrade_core.spi import (
     Venue,
 )
 
-_FAILURES = frozenset({"unwound", "stuck", "missed"})
+_FAILURES = frozenset({"unwound", "stuck"})
+"""An unfilled first leg holds nothing and is none (TRADING 19)."""
+_SUCCESSES = frozenset({"completed", "partial"})
 _UNWINDS = frozenset({"unwound", "stuck"})
 _RECENT = 100
 
@@ -110,7 +112,6 @@ class Conductor:
         stream: Stream,
     ) -> None:
         self.results = Results(account.valuation_asset)
-        self.consecutive_failures = 0
         self.approved = 0
         self.ended: dict[str, int] = {}
         """outcomes counted"""
@@ -126,17 +127,19 @@ class Conductor:
         self._run_of: dict[str, Run] = {}
         self._marks: dict[str, dict[str, Decimal]] = {}
         self._starts: deque[tuple[Ns, str]] = deque()
+        self._failures: list[Ns] = []
+        """when plans failed, since the last that went well"""
         self._residue_promised: dict[str, tuple[str, Decimal]] = {}
         """by order: what it may take of an asset's residue"""
 
     def remember(self, past: Sequence[PastPlan]) -> None:
         """Limits look at plans of earlier runs as at those of this one (RELIABILITY 9)."""
-        valuation = self._account.valuation_asset
+        self.results.recover(
+            [Result(plan.ended_ns, plan.value, plan.outcome not in _UNWINDS) for plan in past]
+        )
         for plan in past:
             self._starts.append((plan.decided_ns, plan.key))
-            straight = plan.outcome not in _UNWINDS
-            self.results.ended({valuation: plan.value}, {valuation: ONE}, plan.ended_ns, straight)
-            self.consecutive_failures = self.consecutive_failures + 1 if plan.outcome in _FAILURES else 0
+            self._count_failure(plan.outcome, plan.ended_ns)
 
     # --- admission ---
 
@@ -330,12 +333,13 @@ class Conductor:
         straight = outcome.kind not in _UNWINDS
         result = self.results.ended(changes, self._marks.pop(plan.id), now, straight)
         ledger.forget_plan(plan.id)
+        self.results.revalue(ledger.balances(), self._mark)
         attribution = [self._attribution(run, leg) for leg in plan.legs]
         data = end_record(plan, outcome.kind, outcome.note, changes, result.value, residue, attribution)
         self._journal("end", now, data)
         self._account.journal_balances(now)
         self.ended[outcome.kind] = self.ended.get(outcome.kind, 0) + 1
-        self.consecutive_failures = self.consecutive_failures + 1 if outcome.kind in _FAILURES else 0
+        self._count_failure(outcome.kind, now)
         self.recent.append(Ended(plan, outcome, result.value, changes.get(plan.start_asset, ZERO), now))
         self._check_certificate(run, outcome, changes, now)
         self._forget(run)
@@ -353,16 +357,30 @@ class Conductor:
             **{name: plain(amount) for name, amount in split.parts.items()},
         }
 
+    def _count_failure(self, outcome: str, ended_ns: Ns) -> None:
+        if outcome in _FAILURES:
+            self._failures.append(ended_ns)
+        elif outcome in _SUCCESSES:
+            self._failures.clear()
+
+    def failures_in_a_row(self, now: Ns) -> int:
+        """Of the last hour: older ones are forgiven, or a desk that stopped for them could never start again."""
+        return sum(1 for ended_ns in self._failures if ended_ns >= now - HOUR_NS)
+
+    def forgive(self) -> None:
+        """An operator resumed the desk."""
+        self._failures.clear()
+
     def _check_certificate(self, run: Run, outcome: Outcome, changes: Mapping[str, Decimal], now: Ns) -> None:
-        """A plan whose legs all filled within their limits and that still ended below its floor is alarmed (TRADING 14)."""
+        """A plan all of whose legs filled within their limits brings start and margin home, or it is alarmed (TRADING 14)."""
         certificate = run.plan.certificate
         if outcome.kind != "completed" or certificate is None:
             return
-        realised = certificate.start + changes.get(run.plan.start_asset, ZERO)
-        if realised < certificate.end_floor:
+        profit = changes.get(run.plan.start_asset, ZERO)
+        if profit < certificate.margin:
             text = (
-                f"plan {run.plan.id} completed with {realised} {run.plan.start_asset}, "
-                f"below the {certificate.end_floor} its certificate promised"
+                f"plan {run.plan.id} completed with {plain(profit)} {run.plan.start_asset}, "
+                f"less than the {plain(certificate.margin)} its certificate promised"
             )
             self._port.notify(Severity.CRITICAL, "execution.certificate", text, now)
 
@@ -392,10 +410,13 @@ class Conductor:
     def plans_since(self, since: Ns, key: str | None) -> int:
         return sum(1 for at, of in self._starts if at >= since and key in (None, of))
 
+    def _mark(self, asset: str) -> Decimal | None:
+        return self._account.market.mark(asset, self._account.valuation_asset)
+
     def _decision_marks(self, plan: Plan) -> dict[str, Decimal]:
         marks = {}
         for asset in sorted({asset for leg in plan.legs for asset in (leg.leg.spends, leg.leg.gets)}):
-            mark = self._account.market.mark(asset, self._account.valuation_asset)
+            mark = self._mark(asset)
             if mark is not None:
                 marks[asset] = mark
         return marks

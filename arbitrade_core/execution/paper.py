@@ -1,8 +1,9 @@
 """The paper venue: our orders against the live book, without touching it (TRADING 29-32).
 
-Latency is one round trip: an order meets the book that is here when it has passed, and its reports arrive then. What
-this desk took stays taken: an overlay of lots per price, kept here and never written to the market, holds until the
-exchange deletes the level. So our own paper fills cannot be filled twice, and the desk prices through them.
+Latency is one round trip: an order meets the book that is here when it has passed, and its reports arrive
+then. What this desk took stays taken: an overlay of lots per price, kept here and never written to the
+market, holds until the exchange deletes the level. So our own paper fills cannot be filled twice, and the
+desk prices through them.
 """
 
 from collections.abc import Callable, Mapping
@@ -51,7 +52,7 @@ class PaperVenue:
 
     name = "paper"
 
-    def __init__(  # noqa: PLR0913 - one account's settings, by keyword
+    def __init__(
         self,
         desk_id: str,
         *,
@@ -70,15 +71,13 @@ class PaperVenue:
         self._pace = _Pace(rate or OrderRate())
         self._seen: set[str] = set()
 
-    def start(self, port: VenuePort, now: Ns) -> None:  # noqa: ARG002 - the shape of spi.Venue
+    def start(self, port: VenuePort, now: Ns) -> None:
         self._port = port
 
     def submit(self, order: Order, now: Ns) -> None:
         """Send an order on its way. Raises `InvariantError` for an id that was submitted before (RELIABILITY 1)."""
         if order.id in self._seen:
-            raise InvariantError(
-                f"order {order.id} of plan {order.plan_id} was submitted twice; an order is sent once"
-            )
+            raise InvariantError(f"order {order.id} of plan {order.plan_id} was submitted twice; an order is sent once")
         self._seen.add(order.id)
         self._port.clockwork.at(now + self._delay_ns, lambda at: self._arrive(order, at))
 
@@ -90,7 +89,7 @@ class PaperVenue:
         """Whether something is taken on this pair, so that its updates matter here."""
         return self._overlay.holds(pair)
 
-    def on_update(self, update: BookUpdate, now: Ns) -> None:  # noqa: ARG002 - the shape of spi.Venue
+    def on_update(self, update: BookUpdate, now: Ns) -> None:
         self._align(update.pair)
         self._overlay.prune(update)
 
@@ -111,9 +110,7 @@ class PaperVenue:
         for fill in fills:
             deliver(fill, now)
         filled = sum((fill.qty for fill in fills), ZERO)
-        deliver(
-            Done(order.id, DoneReason.FILLED if filled == order.qty else DoneReason.CANCELED, filled), now
-        )
+        deliver(Done(order.id, DoneReason.FILLED if filled == order.qty else DoneReason.CANCELED, filled), now)
 
     def _refusal(self, order: Order, now: Ns) -> str | None:
         """What the exchange would answer instead of taking the order (TRADING 31)."""
@@ -138,9 +135,7 @@ class PaperVenue:
         else:
             needed = order.qty * (ONE + order.fee.rate if in_base else ONE)
         # An exchange reserves in units of its own precision; a fraction of one it cannot hold cannot be missing.
-        needed = nearest_decimals(
-            needed, pair.cost_decimals if order.leg.side is Side.BUY else pair.qty_decimals
-        )
+        needed = nearest_decimals(needed, pair.cost_decimals if order.leg.side is Side.BUY else pair.qty_decimals)
         funds = self._funds(order.leg.spends)
         if needed > funds:
             return f"insufficient funds: {plain(needed)} {order.leg.spends} needed, {plain(funds)} there"
@@ -166,7 +161,7 @@ class PaperVenue:
             for number, (ticks, lots) in enumerate(plan, start=1)
         ]
 
-    def _fill(  # noqa: PLR0913, PLR0917 - one execution's figures
+    def _fill(  # noqa: PLR0917 - one execution's figures
         self, order: Order, pair: Pair, number: int, shown: Decimal, qty: Decimal, top: Decimal | None
     ) -> Fill:
         price = self._slipped(order, pair, shown)
@@ -228,8 +223,8 @@ def _row(market: MarketView, symbol: str, amount: Decimal, fee: Decimal, decimal
 class Overlay:
     """Lots this desk took, by pair, side of the order and price, until the exchange deletes the level (TRADING 29).
 
-    A snapshot deletes nothing: it repeats what was there before our fills, which the exchange never saw. Neither
-    does a level's falling out of depth, nor its refresh with another quantity.
+    A snapshot deletes nothing: it repeats what was there before our fills, which the exchange never saw.
+    Neither does a level's falling out of depth, nor its refresh with another quantity.
     """
 
     def __init__(self) -> None:
@@ -264,7 +259,8 @@ class Overlay:
     def align(self, pair_id: PairId, pair: Pair) -> None:
         """A relisted pair may count in other ticks and lots: say what was taken in the new ones.
 
-        A price that the new grid cannot express cannot come back, and is forgotten; a part of a lot counts whole.
+        A price that the new grid cannot express cannot come back, and is forgotten; a part of a lot counts
+        whole.
         """
         old = self._grid.get(pair_id)
         self._grid[pair_id] = (pair.price_decimals, pair.qty_decimals)

@@ -4,7 +4,7 @@ The certificate promises `start + margin` when every leg fills within its limit.
 anew for what was realised: of the start asset that was really spent, the end must bring back all, and the margin's
 share. Backwards from there, each later leg at its planned limit says what it must be given; what the next leg must
 bring follows, and from that the worst price it may accept. Price improvement so far loosens that limit, dust that
-rounding left behind tightens it. Rounding is allowed as in the certificate, and left-overs count as nothing.
+rounding left behind tightens it. Rounding is allowed as in the certificate, and leftovers count as nothing.
 """
 
 from collections.abc import Sequence
@@ -76,13 +76,11 @@ class Remaining:
         self._fills = rounding_fills(plan)
         self._pair = market.pairs[self._leg.leg.pair_id]
 
-    def size(
-        self, own: Decimal, residue: Decimal, due: Decimal | None, levels: Sequence[Level]
-    ) -> Sized | None:
+    def size(self, own: Decimal, residue: Decimal, due: Decimal | None, levels: Sequence[Level]) -> Sized | None:
         """The order that carries `own` (and `residue`, as far as `levels` show room for it) to the next asset.
 
-        `due` is what the start asset must come back as for `own`, None without a certificate. None when the amount
-        is too small for an order.
+        `due` is what the start asset must come back as for `own`, None without a certificate. None when the
+        amount is too small for an order.
         """
         leg, pair, fills = self._leg, self._pair, self._fills
         side, fee = leg.leg.side, leg.fee
@@ -152,12 +150,13 @@ class Take:
     """quantity that all of the amount affords at this limit: `qty / whole` of it is spent"""
 
 
-def fullest(  # noqa: PLR0913, PLR0917 - the words of one leg, as in `legs`
+def fullest(  # noqa: PLR0917 - the words of one leg, as in `legs`
     side: Side, pair: Pair, fee: Fee, levels: Sequence[Level], funds: Decimal, fills: int
 ) -> list[Take]:
     """Ways to spend `funds`, each a level deeper than the one before and spending more of it.
 
-    A deeper limit shows more to take; for a buy it also affords less, since the exchange reserves at the limit.
+    A deeper limit shows more to take; for a buy it also affords less, since the exchange reserves at the
+    limit.
     """
     takes: list[Take] = []
     lots = 0

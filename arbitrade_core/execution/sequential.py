@@ -1,8 +1,9 @@
 """One leg after the other: IOC at certificate limits, each leg sized from what the one before really brought.
 
-A leg that falls short is not resent: what filled goes on with the next leg, what did not is settled - completed or
-reversed, whatever loses less (`settle`) - by new orders, each journalled first. The run ends when nothing is in
-flight and everything is home, residue, or stuck. State is the run's alone; the executor keeps nothing.
+A leg that falls short is not resent: what filled goes on with the next leg, what did not is settled -
+completed or reversed, whatever loses less (`settle`) - by new orders, each journalled first. The run ends
+when nothing is in flight and everything is home, residue, or stuck. State is the run's alone; the executor
+keeps nothing.
 """
 
 from collections.abc import Sequence
@@ -38,7 +39,7 @@ class SequentialExecutor:
         self._loss_cap_bps = loss_cap_bps
         self._max_follow_ups = max_follow_ups
 
-    def step(self, run: Run, event: RunEvent, desk: DeskView, now: Ns) -> Sequence[Action]:  # noqa: ARG002 - pure
+    def step(self, run: Run, event: RunEvent, desk: DeskView, now: Ns) -> Sequence[Action]:
         match event:
             case Go():
                 return self._begin(run)
@@ -55,9 +56,7 @@ class SequentialExecutor:
     def _begin(self, run: Run) -> list[Action]:
         first = run.plan.legs[0]
         run.next_leg = 1
-        order = Order(
-            first.order_id, run.plan.id, run.plan.desk_id, first.leg, first.qty, first.limit, first.fee
-        )
+        order = Order(first.order_id, run.plan.id, run.plan.desk_id, first.leg, first.qty, first.limit, first.fee)
         run.stakes[order.id] = Stake(first.leg.spends, run.plan.start, order.qty, ZERO)
         return [Place(order)]
 
@@ -121,9 +120,7 @@ class SequentialExecutor:
                 case Offer() as offer if run.follow_ups < self._max_follow_ups:
                     actions.append(self._follow_up(run, offer, desk))
                 case Offer() as offer:
-                    words = (
-                        f"all {self._max_follow_ups} follow-ups are used; {offer.route.purpose} would bring "
-                    )
+                    words = f"all {self._max_follow_ups} follow-ups are used; {offer.route.purpose} would bring "
                     actions += self._stuck(run, asset, amount, f"{words}{plain(offer.value)}")
                 case unexpected:
                     assert_never(unexpected)
@@ -149,8 +146,8 @@ class SequentialExecutor:
         paid = plain(run.paid.pop(asset))
         run.stuck = (
             f"plan {run.plan.id} holds {plain(amount)} {asset}, paid {paid} {run.plan.start_asset}, and no way home "
-            f"loses at most {plain(self._loss_cap_bps)} bps; {best}. Trade it by hand or raise the loss cap, then "
-            "resume"
+            f"loses at most {plain(self._loss_cap_bps)} bps; {best}. "
+            "Trade it by hand or raise the loss cap, then resume"
         )
         return [HaltDesk(run.stuck)]
 
@@ -198,8 +195,8 @@ def free(run: Run, asset: str) -> Decimal:
 def hand_on(run: Run, record: OrderRecord) -> None:
     """An order is over: what was paid for what it spent is now paid for what it got.
 
-    Leg 1 pays what it really spent. Residue that an order took along counts at the price its own part had, so that
-    it neither helps nor burdens the rest of the plan.
+    Leg 1 pays what it really spent. Residue that an order took along counts at the price its own part had, so
+    that it neither helps nor burdens the rest of the plan.
     """
     order = record.order
     stake = run.stakes.pop(order.id)
@@ -217,8 +214,9 @@ def hand_on(run: Run, record: OrderRecord) -> None:
 def due_for(run: Run, paid: Decimal) -> Decimal | None:
     """What must come home of the start asset for a holding that cost `paid`, by the plan's certificate.
 
-    All of it and its share of the margin, in proportion to how much of leg 1 was filled: when that was all, unspent
-    start asset and end together are at least `start + margin` (TRADING 17). None without a certificate.
+    All of it and its share of the margin, in proportion to how much of leg 1 was filled: when that was all,
+    unspent start asset and end together are at least `start + margin` (TRADING 17). None without a
+    certificate.
     """
     certificate = run.plan.certificate
     if certificate is None:

@@ -1,10 +1,11 @@
 """The unwind planner: the best way home for what a broken plan holds of an asset (TRADING 18, 19).
 
-Two routes are compared over live books, fees included: *completing* (the plan's remaining legs) and *reversing* (back
-through the pairs already used). What was paid for the holding, in the start asset, less the loss cap is the *floor*. Of all
-orders that begin a route - each route's best levels, down to one more each time - the planner takes the one whose
-expected end exceeds the floor of what it spends by most, among those that keep the floor even if they fill at their
-limit throughout: so levels that cost more than the cap are left alone, and the rest waits for another order.
+Two routes are compared over live books, fees included: *completing* (the plan's remaining legs) and
+*reversing* (back through the pairs already used). What was paid for the holding, in the start asset, less the
+loss cap is the *floor*. Of all orders that begin a route - each route's best levels, down to one more each
+time - the planner takes the one whose expected end exceeds the floor of what it spends by most, among those
+that keep the floor even if they fill at their limit throughout: so levels that cost more than the cap are
+left alone, and the rest waits for another order.
 """
 
 from collections.abc import Iterator, Sequence
@@ -79,9 +80,7 @@ def routes(plan: Plan, asset: str, desk: DeskView) -> list[Route]:
     """Ways home from an asset that the plan passes through."""
     index = next(number for number, leg in enumerate(plan.legs) if leg.leg.spends == asset)
     onward = tuple(Step(leg.leg, leg.fee, leg.limit) for leg in plan.legs[index:])
-    back = tuple(
-        Step(desk.market.leg(leg.leg.id ^ 1), leg.fee, leg.limit) for leg in reversed(plan.legs[:index])
-    )
+    back = tuple(Step(desk.market.leg(leg.leg.id ^ 1), leg.fee, leg.limit) for leg in reversed(plan.legs[:index]))
     return [Route(COMPLETE, onward), Route(REVERSE, back)]
 
 
@@ -94,9 +93,7 @@ class Planner:
         self._keep = ONE - loss_cap_bps * BPS
         self._fills = rounding_fills(plan)
 
-    def best(
-        self, asset: str, amount: Decimal, paid: Decimal, avoid: frozenset[LegId]
-    ) -> Offer | TooSmall | NoWay:
+    def best(self, asset: str, amount: Decimal, paid: Decimal, avoid: frozenset[LegId]) -> Offer | TooSmall | NoWay:
         """The order to send for `amount` of `asset`, for which `paid` of the start asset was paid.
 
         Legs in `avoid` are used only when no other route will do: the exchange just refused them.

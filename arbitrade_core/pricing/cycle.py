@@ -20,8 +20,8 @@ from arbitrade_core.pricing.sizing import LimitedLeg, Sized, TooSmall, limited, 
 from arbitrade_core.pricing.walk import Depths, Ladder, rank_depths
 
 _EDGE_DECIMALS = 6
-_LOT_STEPS = 8
-"""how often a size is tried again with a lot less: alignment of coarse lots repeats after a few"""
+_LOT_TRIES = 4
+"""sizes tried at one depth, each a lot smaller than the one before: few are enough for coarse lots to fall in line"""
 
 
 def price_cycle(legs: Sequence[LegInput], budget: Decimal, terms: Terms, min_profit_start: Decimal) -> Priced | Stopped:
@@ -35,9 +35,10 @@ def price_cycle(legs: Sequence[LegInput], budget: Decimal, terms: Terms, min_pro
     rate = 1.0
     tops: list[Level] = []
     for leg in legs:
-        top = next((level for level in leg.levels[: terms.max_levels] if level[1] > 0), None)
+        top = _top(leg, terms.max_levels)
         if top is None:
-            return Stopped(Stage.DEPTH, f"{leg.pair.symbol}: no {_side_taken(leg)} left to take", None)
+            side = "asks" if leg.leg.side is Side.BUY else "bids"
+            return Stopped(Stage.DEPTH, f"{leg.pair.symbol}: no {side} left to take", None)
         tops.append(top)
         price = top[0] * float(leg.pair.price_unit)
         rate *= max(factor(leg.leg.side, leg.fee), 0.0) * (1 / price if leg.leg.side is Side.BUY else price)
@@ -77,8 +78,11 @@ def _check_cycle(legs: Sequence[LegInput]) -> str:
     return starts[0]
 
 
-def _side_taken(leg: LegInput) -> str:
-    return "asks" if leg.leg.side is Side.BUY else "bids"
+def _top(leg: LegInput, max_levels: int) -> Level | None:
+    for level in leg.levels[:max_levels]:
+        if level[1] > 0:
+            return level
+    return None
 
 
 # --- rounding -----------------------------------------------------------------------------------------------
@@ -115,7 +119,7 @@ def _plan_at(legs: Sequence[LegInput], depths: Depths, budget: Decimal, terms: T
     at = [limited(leg, limit, lots, terms.rounding_fills) for leg, (limit, lots) in zip(legs, depths, strict=True)]
     promised = ONE + terms.margin_bps * BPS
     failure = ""
-    for _ in range(_LOT_STEPS):
+    for _ in range(_LOT_TRIES):
         sized = size_legs(at, budget)
         if isinstance(sized, TooSmall):
             return failure or sized.reason
@@ -136,26 +140,25 @@ def _plan_at(legs: Sequence[LegInput], depths: Depths, budget: Decimal, terms: T
 def _certified(at: Sequence[LimitedLeg], sized: Sized, terms: Terms, kept: Decimal) -> Priced:
     """The plan at these sizes: limits no worse than the worst level touched, expectations from the walks.
 
-    Limits only move towards us here, so what `size_legs` certified stays certified.
+    Limits only move towards us here, so what `size_legs` certified stays certified. Every size is within depth, so
+    InvariantError would be a bug of ours.
     """
     priced: list[PricedLeg] = []
     lines: list[AtLimit] = []
     for given, qty in zip(at, sized.qtys, strict=True):
         leg = given.leg
         side, pair = leg.leg.side, leg.pair
-        levels = leg.levels[: terms.max_levels]
-        walked = walk(pair, leg.fee, levels, qty)
-        if walked is None:
-            raise InvariantError(f"{pair.symbol}: sized {qty} {pair.base} beyond the depth of {levels}")
+        top, walked = _top(leg, terms.max_levels), walk(pair, leg.fee, leg.levels[: terms.max_levels], qty)
+        if top is None or walked is None:
+            raise InvariantError(f"{pair.symbol}: sized {qty} {pair.base} beyond the depth of {leg.levels}")
         worst = pair.price(limit_ticks(side, pair, walked.worst_ticks))
         if worst != given.limit and tradable_qty(pair, qty, worst):  # a cheaper buy may fall below cost_min
             limit, line = worst, at_limit(side, pair, leg.fee, worst, terms.rounding_fills)
         else:
             limit, line = given.limit, given.lines
         lines.append(line)
-        top = pair.price(next(ticks for ticks, lots in levels if lots > 0))
         spend, get = walked.spend(side), walked.get(side)
-        priced.append(PricedLeg(leg.leg, qty, limit, leg.fee, top, walked.average, spend, get))
+        priced.append(PricedLeg(leg.leg, qty, limit, leg.fee, pair.price(top[0]), walked.average, spend, get))
 
     start, end_floor = lines[0].most_spent(sized.qtys[0]), lines[-1].least_got(sized.qtys[-1])
     spent, got = priced[0].spend, priced[-1].get
@@ -182,18 +185,19 @@ def _edge_bps(profit: Decimal, spent: Decimal) -> Decimal:
 def _check_buffers(plan: Priced, start_asset: str, terms: Terms, min_profit_start: Decimal) -> Stopped | None:
     """Buffers of all legs add up: a little more than their product takes, and exact."""
     spent = plan.legs[0].spend
-    per_leg = plain(terms.slippage_bps + terms.fee_buffer_bps)
-    if plan.buffered_profit < spent * terms.min_edge_bps * BPS:
+    edge_missed = plan.buffered_profit < spent * terms.min_edge_bps * BPS
+    if not edge_missed and plan.buffered_profit >= min_profit_start:
+        return None
+    buffers = f"after buffers of {plain(terms.slippage_bps + terms.fee_buffer_bps)} bps per leg"
+    if edge_missed:
         buffered_bps = plain(_edge_bps(plan.buffered_profit, spent))
         reason = (
-            f"{plain(plan.edge_bps)} bps expected, {buffered_bps} bps after buffers of {per_leg} bps per "
-            f"leg, below the minimum edge of {plain(terms.min_edge_bps)} bps"
-        )
-    elif plan.buffered_profit < min_profit_start:
-        reason = (
-            f"profit of {plain(plan.buffered_profit)} {start_asset} on {plain(spent)} {start_asset} after "
-            f"buffers of {per_leg} bps per leg, below the minimum of {plain(min_profit_start)} {start_asset}"
+            f"{plain(plan.edge_bps)} bps expected, {buffered_bps} bps {buffers}, "
+            f"below the minimum edge of {plain(terms.min_edge_bps)} bps"
         )
     else:
-        return None
+        reason = (
+            f"profit of {plain(plan.buffered_profit)} {start_asset} on {plain(spent)} {start_asset} {buffers}, "
+            f"below the minimum of {plain(min_profit_start)} {start_asset}"
+        )
     return Stopped(Stage.BUFFERS, reason, plan.edge_bps)

@@ -25,8 +25,8 @@ class Ladder:
     """One leg's book, opened level by level, best first; levels without liquidity are passed over.
 
     By depth opened: `limits` (ticks, on the order grid) and `caps` (lots within the limit, whole order lots).
-    At the present depth, fees in the adverse currency: `need` (spent per unit of base at the limit), `rate` (got
-    per unit spent) and `brings` (got for all within the limit).
+    At the present depth, at the limit, fees in the adverse currency: `need` and `give` (spent and got per unit of
+    base), `rate` (got per unit spent) and `brings` (got for all within the limit).
     """
 
     __slots__ = (
@@ -129,7 +129,7 @@ def rank_depths(ladders: Sequence[Ladder], budget: float, stop: float, wanted: f
     `budget` is in the asset that the first leg spends; returns are factors (1.0005 is 5 bps).
     """
     first, last = ladders[0], ladders[-1]
-    backwards = list(reversed(list(enumerate(ladders))))
+    backwards = list(enumerate(ladders))[::-1]
     found: list[tuple[bool, float, int]] = []
     opened: list[int] = []
     while True:

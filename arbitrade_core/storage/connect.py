@@ -1,7 +1,6 @@
 """Where the database is, and connections to it: `DATABASE_URL`, else `PG_*`, else the embedded server.
 
-Whatever keeps it from being used is one StorageError that says what, where and what to do; it never holds a
-password.
+Whatever keeps it from being used is one StorageError that says what, where and what to do; it never holds a password.
 """
 
 import asyncio
@@ -39,9 +38,9 @@ class DatabaseSettings(BaseSettings):
 
     model_config = SettingsConfigDict(extra="ignore", frozen=True)
 
-    database_url: SecretStr | None = Field(None, description="postgresql://user:password@host:port/database")
-    pg_host: str | None = Field(None, description="host, or directory of the Unix socket")
-    pg_port: int = Field(5432, ge=1, le=65535)
+    database_url: SecretStr | None = Field(default=None, description="postgresql://user:password@host:port/database")
+    pg_host: str | None = Field(default=None, description="host, or directory of the Unix socket")
+    pg_port: int = Field(default=5432, ge=1, le=65535)
     pg_user: str = DEFAULT_DATABASE
     pg_password: SecretStr | None = None
     pg_database: str | None = None
@@ -49,8 +48,7 @@ class DatabaseSettings(BaseSettings):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A database on a server. `dsn` carries options of the URL (TLS and the like); the other fields stand
-    above it."""
+    """A database on a server. `dsn` carries options of the URL (TLS and the like); the other fields stand above it."""
 
     database: str
     shown: str
@@ -65,9 +63,7 @@ class Place:
 
     def on(self, database: str) -> "Place":
         """The same server, another database."""
-        return Place(
-            database, self.shown, self.source, self.dsn, self.host, self.port, self.user, self.password
-        )
+        return Place(database, self.shown, self.source, self.dsn, self.host, self.port, self.user, self.password)
 
     def arguments(self) -> dict[str, Any]:
         given = {
@@ -77,9 +73,7 @@ class Place:
             "user": self.user,
             "password": self.password,
         }
-        return {name: value for name, value in given.items() if value is not None} | {
-            "database": self.database
-        }
+        return {name: value for name, value in given.items() if value is not None} | {"database": self.database}
 
 
 def configured(settings: DatabaseSettings, name: str | None = None) -> Place | None:
@@ -224,8 +218,7 @@ async def _create(place: Place, options: str) -> None:
     if not _NAME.fullmatch(place.database):
         raise StorageError(
             f"database {place.database!r} does not exist at {place.shown}, and only names of lower-case"
-            f" letters, digits"
-            f" and _ are created; create it yourself or name another ({place.source})"
+            f" letters, digits and _ are created; create it yourself or name another ({place.source})"
         )
     connection = await _connect(place.on("postgres"), "arbitrade", _CONNECT_S)
     try:
@@ -235,9 +228,8 @@ async def _create(place: Place, options: str) -> None:
         pass  # another process was first
     except asyncpg.InsufficientPrivilegeError as error:
         raise StorageError(
-            f"database {place.database!r} does not exist at {place.shown} and this user may not create it; as"
-            f" an"
-            f" administrator: CREATE DATABASE {place.database} OWNER <user>, or correct {place.source}"
+            f"database {place.database!r} does not exist at {place.shown} and this user may not create it;"
+            f" as an administrator: CREATE DATABASE {place.database} OWNER <user>, or correct {place.source}"
         ) from error
     except UNAVAILABLE as error:
         raise explain(error, place) from error
@@ -245,9 +237,7 @@ async def _create(place: Place, options: str) -> None:
         connection.terminate()
 
 
-async def _connect(
-    place: Place, application: str, command_timeout_s: float, *, explained: bool = True
-) -> Connection:
+async def _connect(place: Place, application: str, command_timeout_s: float, *, explained: bool = True) -> Connection:
     try:
         connection: Connection = await asyncpg.connect(
             **place.arguments(),
@@ -306,8 +296,7 @@ async def _refuse_unwritable(connection: Connection, place: Place) -> None:
         raise StorageError(f"{where} is a standby that takes no writes; point {place.source} to the primary")
     if read_only:
         raise StorageError(
-            f"{where} is read-only (default_transaction_read_only is on); turn that off, or correct"
-            f" {place.source}"
+            f"{where} is read-only (default_transaction_read_only is on); turn that off, or correct {place.source}"
         )
 
 
@@ -323,9 +312,7 @@ def explain(error: BaseException, place: Place) -> StorageError:
         case asyncpg.CannotConnectNowError():
             text = f"{where} is not ready ({error}); wait for it, then start again"
         case asyncpg.TooManyConnectionsError():
-            text = (
-                f"{where} has no connection left ({error}); raise max_connections or stop another user of it"
-            )
+            text = f"{where} has no connection left ({error}); raise max_connections or stop another user of it"
         case asyncpg.InsufficientPrivilegeError():
             text = f"{where} does not allow this to the user ({error}); grant it, or {fix}"
         case asyncpg.ReadOnlySQLTransactionError():

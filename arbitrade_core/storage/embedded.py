@@ -1,5 +1,4 @@
-"""A local PostgreSQL that needs no installation: found, initialised, started, shared and stopped by its
-users.
+"""A local PostgreSQL that needs no installation: found, initialised, started, shared and stopped by its users.
 
 Any number of processes may use one data directory at once. Each holds a shared lock that the kernel drops
 when it dies, so the last one out stops the server, and after a `kill -9` of all of them the next start finds
@@ -74,16 +73,13 @@ class _Answer(Enum):
 
 
 class EmbeddedServer:
-    """One process's use of the server in `data_dir`. The methods block: call them from a thread without a
-    loop.
+    """One process's use of the server in `data_dir`. The methods block: call them from a thread without a loop.
 
     `fsync=False` is for tests: fast, and lost with the machine's power. `settings` go into the server's
     configuration when this process is the one that starts it.
     """
 
-    def __init__(
-        self, data_dir: Path, *, fsync: bool = True, settings: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, data_dir: Path, *, fsync: bool = True, settings: Mapping[str, str] | None = None) -> None:
         self._data_dir = data_dir.expanduser().resolve()  # one spelling, so that all agree on the socket
         self._fsync = fsync
         self._settings = dict(settings or {})
@@ -112,8 +108,7 @@ class EmbeddedServer:
         except OSError as error:
             raise StorageError(
                 f"cannot read {self._home / 'password'} ({error.strerror}): the server in {self.data} asks"
-                f" for it;"
-                f" restore the file, or move {self.data} away to begin with an empty database"
+                f" for it; restore the file, or move {self.data} away to begin with an empty database"
             ) from error
         if _UNIX:
             return Address(str(self._socket_dir()), 5432, USER, password)
@@ -168,9 +163,8 @@ class EmbeddedServer:
             self._data_dir.joinpath("postgres.gate").touch(mode=0o600)
         except OSError as error:
             raise StorageError(
-                f"cannot write to the data directory {self._data_dir}: {error.strerror}; make it writable for"
-                f" this"
-                f" user or set ARBITRADE_DATA_DIR to one that is"
+                f"cannot write to the data directory {self._data_dir}: {error.strerror}; make it writable"
+                " for this user or set ARBITRADE_DATA_DIR to one that is"
             ) from error
 
     def _settle(self) -> None:
@@ -190,8 +184,8 @@ class EmbeddedServer:
             if run_as is None:
                 raise StorageError(
                     f"cannot run PostgreSQL as uid {home.stat().st_uid}, the owner of {home}: that user must"
-                    f" reach"
-                    f" the directory and may need to read {binaries.folder}; start as that user instead"
+                    f" reach the directory and may need to read {binaries.folder}; start as that user"
+                    " instead"
                 )
         else:
             home, run_as = _new_home(places, binaries)
@@ -220,8 +214,7 @@ class EmbeddedServer:
             wanted = self._home.stat().st_uid
             if not stat.S_ISDIR(found.st_mode) or found.st_uid != wanted or found.st_mode & 0o077:
                 raise StorageError(
-                    f"{folder} is not a private directory of uid {wanted}; remove it, it is for the server's"
-                    f" socket"
+                    f"{folder} is not a private directory of uid {wanted}; remove it, it is for the server's socket"
                 ) from None
 
     # --- up -------------------------------------------------------------------------------------------------
@@ -309,9 +302,7 @@ class EmbeddedServer:
         settings |= self._settings
         lines = [f"{name} = '{value.replace("'", "''")}'\n" for name, value in settings.items()]
         config = self.data / "arbitrade.conf"
-        config.write_text(
-            "# written at every start; add your own settings to postgresql.conf\n" + "".join(lines)
-        )
+        config.write_text("# written at every start; add your own settings to postgresql.conf\n" + "".join(lines))
         self._own(config)
 
     # --- down -----------------------------------------------------------------------------------------------
@@ -321,9 +312,7 @@ class EmbeddedServer:
         if pid is None or (_UNIX and ServerLock(self._home / "server.lock").free()):
             return False
         if not _runs_in(pid, self.data):
-            _log.warning(
-                "database left running: its process is not to be seen from here", data=str(self.data)
-            )
+            _log.warning("database left running: its process is not to be seen from here", data=str(self.data))
             return False
         stop = [self._programs.path("pg_ctl"), "stop", "-D", str(self.data), "-w", "-s", "-t", str(_STOP_S)]
         if self._run([*stop, "-m", "fast"]) == 0 or self._run([*stop, "-m", "immediate"]) == 0:
@@ -335,9 +324,7 @@ class EmbeddedServer:
 
     def _run(self, argv: list[str], inherited: int | None = None) -> int:
         # Own session: Ctrl-C at the terminal is for the bot, which then stops its server in order.
-        environment = {
-            name: value for name, value in os.environ.items() if not name.startswith(("PG", "LC_"))
-        }
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "LC_"))}
         environment |= {"LC_ALL": "C", "LANG": "C"}
         with self._log_file().open("ab") as log:
             return subprocess.run(  # noqa: S603
@@ -368,10 +355,8 @@ class EmbeddedServer:
     def _does_not_start(self, why: str) -> StorageError:
         return StorageError(
             f"PostgreSQL does not serve the data directory {self.data}: {why}. Its last log lines"
-            f" ({self._home / 'server.log'}):\n{self._log_tail()}\n"
-            f"If the directory is damaged, restore it from a backup, or move {self.data} away to begin with"
-            f" an empty"
-            f" database. Nothing was deleted."
+            f" ({self._home / 'server.log'}):\n{self._log_tail()}\nIf the directory is damaged, restore it"
+            f" from a backup, or move {self.data} away to begin with an empty database. Nothing was deleted."
         )
 
     def _probe(self) -> _Answer:
@@ -389,8 +374,7 @@ class EmbeddedServer:
         except asyncpg.InvalidPasswordError as error:
             raise StorageError(
                 f"the server of {self.data} refuses the password in {self._home / 'password'}; put the"
-                f" password of"
-                f" its user {USER} back there"
+                f" password of its user {USER} back there"
             ) from error
         except asyncpg.PostgresError as error:
             raise self._does_not_start(f"it answers with: {error}") from error
@@ -414,8 +398,7 @@ class EmbeddedServer:
         if self._fsync and fsync != "on":
             raise StorageError(
                 f"the running server of {self.data} was started with fsync off, which can lose what it"
-                f" confirmed;"
-                f" stop the process that started it, or use another data directory"
+                " confirmed; stop the process that started it, or use another data directory"
             )
         return _Answer.READY
 
@@ -470,15 +453,11 @@ def _new_home(places: list[Path], binaries: Binaries) -> tuple[Path, RunAs]:
         if run_as is not None:
             return home, run_as
     if not _UNIX or os.geteuid() != 0:
-        raise StorageError(
-            f"cannot write to {home}; make it writable for this user or set ARBITRADE_DATA_DIR"
-        )
+        raise StorageError(f"cannot write to {home}; make it writable for this user or set ARBITRADE_DATA_DIR")
     raise StorageError(
         f"PostgreSQL refuses to run as root; user namespaces are denied here and uid {NOBODY} can reach"
-        f" neither"
-        f" {' nor '.join(map(str, places))} or cannot run {binaries.path('postgres')}; set ARBITRADE_DATA_DIR"
-        f" to a"
-        f" directory everybody can reach, or start as a normal user"
+        f" neither {' nor '.join(map(str, places))} or cannot run {binaries.path('postgres')}; set"
+        " ARBITRADE_DATA_DIR to a directory everybody can reach, or start as a normal user"
     )
 
 

@@ -3,8 +3,7 @@
 `append` puts records into a queue and never waits. `run` commits whatever is queued, with its projections, in
 one transaction, and says so with `Durable`. When that fails it says `JournalLost` once, keeps everything, and
 comes back by itself: it connects anew, takes the stream's lock again (so the old session is over and its last
-transaction is decided, acknowledged or not), compares the database's tail with what it knows, and goes on
-from there.
+transaction is decided, acknowledged or not), compares the database's tail with what it knows, and goes on from there.
 """
 
 import asyncio
@@ -37,8 +36,7 @@ _log = structlog.get_logger(__name__)
 
 
 class JournalRefused(StorageError):
-    """Records were not taken. The caller turns this into `JournalLost`; what was refused may be offered
-    again."""
+    """Records were not taken. The caller turns this into `JournalLost`; what was refused may be offered again."""
 
 
 class Tail(msgspec.Struct, frozen=True):
@@ -59,8 +57,7 @@ class _Entry(msgspec.Struct, frozen=True):
 class JournalWriter:
     """Writes the given streams. Open it, run `run` as a task, append from the same event loop.
 
-    `emit` receives the reports, in order; `clock` gives their time in ns. `capacity` bounds the queue in
-    records.
+    `emit` receives the reports, in order; `clock` gives their time in ns. `capacity` bounds the queue in records.
     """
 
     def __init__(
@@ -102,18 +99,14 @@ class JournalWriter:
         return self._broken
 
     async def open(self) -> dict[str, Tail]:
-        """Take the streams; their tails. Raises StorageError: unreachable, taken by another, or broken
-        chain."""
-        connection = await self._database.connect(
-            application="arbitrade journal", command_timeout_s=_COMMIT_S
-        )
+        """Take the streams; their tails. Raises StorageError: unreachable, taken by another, or broken chain."""
+        connection = await self._database.connect(application="arbitrade journal", command_timeout_s=_COMMIT_S)
         try:
             for stream in self._streams:
                 if not await _lock(connection, stream):
                     raise StorageError(
                         f"journal stream {stream!r} in database {self._database.place.database!r} is being"
-                        f" written by"
-                        f" another process; stop that bot, or give this one another database"
+                        " written by another process; stop that bot, or give this one another database"
                     )
                 tail = await _checked_tail(connection, stream)
                 self._queued[stream] = self._durable[stream] = tail
@@ -135,6 +128,7 @@ class JournalWriter:
         if self._broken is not None:
             raise JournalRefused(self._broken)
         if len(self._queue) + len(records) > self._capacity:
+            self._lost = True  # as the caller will say; so that JournalBack follows when there is room again
             raise JournalRefused(
                 f"the journal's queue is full: {len(self._queue)} records wait for the database"
                 f" (of {self._capacity}), {len(records)} more were refused"
@@ -147,8 +141,7 @@ class JournalWriter:
                 raise InvariantError(f"record for stream {record.stream!r}, which this writer has not opened")
             if record.seq != tail.seq + 1:
                 raise InvariantError(
-                    f"record {record.seq} ({record.kind}) of stream {record.stream!r} does not follow"
-                    f" {tail.seq}"
+                    f"record {record.seq} ({record.kind}) of stream {record.stream!r} does not follow {tail.seq}"
                 )
             content = canonical(record)
             entry = _Entry(record, content, hashlib.sha256(tail.hash + content).digest())
@@ -252,29 +245,23 @@ class JournalWriter:
             self._connection = None
 
     async def _adopt(self, connection: Connection) -> None:
-        row = await connection.fetchrow(
-            "SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()"
-        )
+        row = await connection.fetchrow("SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()")
         self._session = None if row is None else (row["pid"], row["backend_start"])
         self._connection = connection
 
     async def _reconnect(self) -> None:
-        connection = await self._database.connect(
-            application="arbitrade journal", command_timeout_s=_COMMIT_S
-        )
+        connection = await self._database.connect(application="arbitrade journal", command_timeout_s=_COMMIT_S)
         try:
             if self._session is not None:
                 # Our own session, which the server may not know to be dead. Its lock goes with it.
                 await connection.execute(
-                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = $1 AND backend_start"
-                    " = $2",
+                    "SELECT pg_terminate_backend(pid, 2000) FROM pg_stat_activity"
+                    " WHERE pid = $1 AND backend_start = $2",
                     *self._session,
                 )
             for stream in self._streams:
                 if not await _lock(connection, stream):
-                    raise StorageError(
-                        f"journal stream {stream!r} is locked by another session; waiting for it"
-                    )
+                    raise StorageError(f"journal stream {stream!r} is locked by another session; waiting for it")
             if await self._catch_up(connection):
                 await self._adopt(connection)
         finally:
@@ -282,8 +269,7 @@ class JournalWriter:
                 connection.terminate()
 
     async def _catch_up(self, connection: Connection) -> bool:
-        """Compare the database's tails with ours; what was committed unacknowledged is settled. False:
-        broken."""
+        """Compare the database's tails with ours; what was committed unacknowledged is settled. False: broken."""
         found = {stream: await _tail(connection, stream) for stream in self._streams}
         for stream, tail in found.items():
             known = {entry.record.seq: entry.hash for entry in self._queue if entry.record.stream == stream}
@@ -291,16 +277,13 @@ class JournalWriter:
             if known.get(tail.seq) != tail.hash:
                 self._break(
                     f"journal stream {stream!r} in the database ends at record {tail.seq}, which is not what"
-                    f" this"
-                    f" process wrote (it knows {self._durable[stream].seq} as durable): something else wrote,"
-                    f" or the"
-                    f" database was set back; nothing more is written. Find out which, then restart"
+                    f" this process wrote (it knows {self._durable[stream].seq} as durable): something else"
+                    " wrote, or the database was set back; nothing more is written. Find out which, then"
+                    " restart"
                 )
                 return False
         batch: list[_Entry] = []
-        for (
-            entry
-        ) in self._queue:  # batches are whole transactions, so what is on disk is the queue's beginning
+        for entry in self._queue:  # batches are whole transactions, so what is on disk is the queue's beginning
             if entry.record.seq > found[entry.record.stream].seq:
                 break
             batch.append(entry)
@@ -334,8 +317,7 @@ async def _insert(connection: Connection, batch: Sequence[_Entry]) -> None:
 
 
 async def _project_all(connection: Connection, batch: Sequence[_Entry]) -> list[tuple[_Entry, str]]:
-    """Project the batch; a record that does not fit is noted and left out, the journal keeps it all the
-    same."""
+    """Project the batch; a record that does not fit is noted and left out, the journal keeps it all the same."""
     failures: list[tuple[_Entry, str]] = []
     for entry in batch:
         if not projects(entry.record.kind):
@@ -350,10 +332,7 @@ async def _project_all(connection: Connection, batch: Sequence[_Entry]) -> list[
     if failures:
         await connection.executemany(
             "INSERT INTO projection_failures (stream, seq, kind, reason) VALUES ($1, $2, $3, $4)",
-            [
-                (entry.record.stream, entry.record.seq, entry.record.kind, reason)
-                for entry, reason in failures
-            ],
+            [(entry.record.stream, entry.record.seq, entry.record.kind, reason) for entry, reason in failures],
         )
     return failures
 
@@ -380,9 +359,7 @@ def _without_nul(value: Any) -> Any:
 
 
 async def _tail(connection: Connection, stream: str) -> Tail:
-    row = await connection.fetchrow(
-        "SELECT seq, hash FROM journal WHERE stream = $1 ORDER BY seq DESC LIMIT 1", stream
-    )
+    row = await connection.fetchrow("SELECT seq, hash FROM journal WHERE stream = $1 ORDER BY seq DESC LIMIT 1", stream)
     return Tail(0, GENESIS) if row is None else Tail(row["seq"], row["hash"])
 
 
@@ -393,8 +370,7 @@ async def _checked_tail(connection: Connection, stream: str) -> Tail:
     if bad is not None:
         raise StorageError(
             f"journal stream {stream!r} in the database is damaged at record {bad}: its hash chain does not"
-            f" hold."
-            f" Restore the database from a backup; do not trade on it"
+            " hold. Restore the database from a backup; do not trade on it"
         )
     return tail
 
@@ -415,9 +391,7 @@ async def _first_bad(connection: Any, stream: str, after: int) -> int | None:
     """The first bad record behind `after`, whose own hash is taken as given."""
     previous = GENESIS
     if after:
-        previous = await connection.fetchval(
-            "SELECT hash FROM journal WHERE stream = $1 AND seq = $2", stream, after
-        )
+        previous = await connection.fetchval("SELECT hash FROM journal WHERE stream = $1 AND seq = $2", stream, after)
         if previous is None:
             return after
     while True:

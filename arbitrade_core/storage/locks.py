@@ -66,8 +66,8 @@ class Gate:
                 os.close(fd)
                 raise StorageError(
                     f"another process has been starting or stopping the database for {self._timeout_s:.0f} s"
-                    f" and"
-                    f" still holds {self._path}; see what it is doing (fuser {self._path}), then try again"
+                    f" and still holds {self._path}; see what it is doing (fuser {self._path}), then try"
+                    " again"
                 )
             time.sleep(_POLL_S)
         self._fd = fd
@@ -97,8 +97,7 @@ class UsersLock:
         raise StorageError(f"more than {_SEATS} processes use one database server; stop some of them")
 
     def alone(self) -> bool:
-        """Whether no other user is left. On POSIX this turns our shared lock into an exclusive one: then
-        leave."""
+        """Whether no other user is left. On POSIX this turns our shared lock into an exclusive one: then leave."""
         if sys.platform != "win32":
             return _try_exclusive(self._fd)
         for seat in range(_SEATS):

@@ -82,8 +82,7 @@ def read(scope: str, folder: Traversable) -> list[Migration]:
             raise MigrationError(f"migration {scope}/{file.name}: call it NNNN_lower_case_words.sql")
         if match[1] in found:
             raise MigrationError(
-                f"migrations {scope}/{found[match[1]].name} and {file.name} have the same number; renumber"
-                f" one"
+                f"migrations {scope}/{found[match[1]].name} and {file.name} have the same number; renumber one"
             )
         sql = file.read_bytes().decode().replace("\r\n", "\n")
         found[match[1]] = Migration(scope, file.name, sql)
@@ -94,8 +93,7 @@ async def migrate(database: Database, migrations: Sequence[Migration]) -> list[s
     """Apply what is pending of one scope; returns the names applied. Safe when many processes start at once.
 
     A plugin's migrations run with its own schema `plugin_<scope>`, which is created, first on the search
-    path. Raises MigrationError when a file changed, is missing, or fails: then nothing of that file was
-    applied.
+    path. Raises MigrationError when a file changed, is missing, or fails: then nothing of that file was applied.
     """
     if not migrations:
         return []
@@ -109,9 +107,7 @@ async def migrate(database: Database, migrations: Sequence[Migration]) -> list[s
         pending = _pending(migrations, await _applied(connection, migrations[0].scope))
         if pending and pending[0].scope != CORE:
             schema = f"plugin_{pending[0].scope}"
-            await connection.execute(
-                f"CREATE SCHEMA IF NOT EXISTS {schema}; SET search_path = {schema}, public"
-            )
+            await connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}; SET search_path = {schema}, public")
         for migration in pending:
             await _apply(connection, migration)
         return [migration.name for migration in pending]
@@ -122,8 +118,7 @@ async def migrate(database: Database, migrations: Sequence[Migration]) -> list[s
 
 
 async def status(database: Database, migrations: Sequence[Migration]) -> Status:
-    """What is applied and what is pending of one scope. Raises MigrationError like `migrate`; changes
-    nothing."""
+    """What is applied and what is pending of one scope. Raises MigrationError like `migrate`; changes nothing."""
     connection = await database.connect(application="arbitrade migrations")
     try:
         exists = await connection.fetchval("SELECT to_regclass('public.schema_migrations') IS NOT NULL")
@@ -150,9 +145,8 @@ def _pending(migrations: Sequence[Migration], applied: dict[str, str]) -> list[M
     for name, sha256 in applied.items():
         if name not in known:
             raise MigrationError(
-                f"migration {scope}/{name} was applied to this database but its file is missing: the database"
-                f" was"
-                f" used by a newer version; install that version, or use another database"
+                f"migration {scope}/{name} was applied to this database but its file is missing: the"
+                " database was used by a newer version; install that version, or use another database"
             )
         if known[name].sha256 != sha256:
             raise MigrationError(
@@ -174,9 +168,7 @@ async def _apply(connection: Connection, migration: Migration) -> None:
             await connection.execute(note, migration.scope, migration.name, migration.sha256)
     except asyncpg.PostgresError as error:
         detail = f" ({error.detail})" if getattr(error, "detail", None) else ""
-        outcome = (
-            "nothing of it was applied" if migration.in_transaction else "it may have been applied in part"
-        )
+        outcome = "nothing of it was applied" if migration.in_transaction else "it may have been applied in part"
         raise MigrationError(
             f"migration {migration.scope}/{migration.name} failed: {error}{detail}; {outcome}"
         ) from error

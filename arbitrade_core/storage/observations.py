@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 import structlog
 
+from arbitrade_core.errors import StorageError
 from arbitrade_core.events import Appearance
 from arbitrade_core.storage.connect import UNAVAILABLE, Connection, Database
 
@@ -45,6 +46,7 @@ class ObservationWriter:
         self._queue: deque[Appearance] = deque()
         self._wake = asyncio.Event()
         self._drained = asyncio.Event()
+        self._drained.set()
         self._connection: Connection | None = None
         self.written = 0
         self.dropped = 0
@@ -57,8 +59,7 @@ class ObservationWriter:
         return len(self._queue)
 
     def offer(self, appearances: Iterable[Appearance]) -> None:
-        """Queue them; returns at once. When the queue is full the oldest make room and are counted as
-        dropped."""
+        """Queue them; returns at once. When the queue is full the oldest make room and are counted as dropped."""
         self._queue.extend(appearances)
         while len(self._queue) > self._capacity:
             self._queue.popleft()
@@ -80,7 +81,7 @@ class ObservationWriter:
                 batch = [self._queue.popleft() for _ in range(min(_BATCH, len(self._queue)))]
                 try:
                     await self._write(batch)
-                except UNAVAILABLE as error:
+                except (*UNAVAILABLE, StorageError) as error:
                     self._failed(error)
                     self._put_back(batch)
                     await asyncio.sleep(backoff_s)
@@ -93,8 +94,6 @@ class ObservationWriter:
 
     async def drain(self, timeout_s: float) -> bool:
         """Wait until everything offered is written or dropped; whether it is."""
-        if not self._queue and self._drained.is_set():
-            return True
         try:
             await asyncio.wait_for(self._drained.wait(), timeout_s)
         except TimeoutError:

@@ -1,5 +1,4 @@
-"""Journal records -> rows of cycles, orders, fills, balances and runtime_state, in the journal's own
-transaction.
+"""Journal records -> rows of cycles, orders, fills, balances and runtime_state, in the journal's own transaction.
 
 Every projection can be repeated: rows are inserted once, states are set, totals are computed from the rows.
 Kinds that are not listed in `_PROJECTIONS` live in the journal alone.
@@ -25,8 +24,7 @@ UNPROJECTABLE: Final = (
     ValueError,
     InvalidOperation,
 )
-"""What a record that does not fit its tables raises. Not the database's trouble: trying again gives the
-same."""
+"""What a record that does not fit its tables raises. Not the database's trouble: trying again gives the same."""
 
 
 async def project(connection: Connection, kind: str, time_ns: int, data: Fields) -> None:
@@ -112,8 +110,7 @@ async def _drop(connection: Connection, time_ns: int, data: Fields) -> None:
         f"plan {data['plan']}",
     )
     await connection.execute(
-        "UPDATE orders SET state = 'canceled', reason = $2, done_ns = $3 WHERE plan_id = $1 AND state ="
-        " 'intended'",
+        "UPDATE orders SET state = 'canceled', reason = $2, done_ns = $3 WHERE plan_id = $1 AND state = 'intended'",
         data["plan"],
         data["reason"],
         time_ns,
@@ -123,11 +120,13 @@ async def _drop(connection: Connection, time_ns: int, data: Fields) -> None:
 async def _send(connection: Connection, time_ns: int, data: Fields) -> None:
     _one(
         await connection.execute(
-            "UPDATE orders SET state = 'sent', qty = $2, limit_price = $3, sent_ns = $4 WHERE order_id = $1",
+            "UPDATE orders SET state = 'sent', qty = $2, limit_price = $3, sent_ns = $4, tif = coalesce($5, tif)"
+            " WHERE order_id = $1",
             data["order"],
             _amount(data["qty"]),
             _amount(data["limit"]),
             time_ns,
+            data.get("tif"),
         ),
         f"order {data['order']}",
     )
@@ -227,10 +226,7 @@ async def _balances(connection: Connection, time_ns: int, data: Fields) -> None:
         ON CONFLICT (desk_id, asset, account) DO UPDATE SET amount = excluded.amount, time_ns =
         excluded.time_ns WHERE excluded.time_ns >= balances.time_ns
         """,
-        [
-            (data["desk"], row["asset"], row["account"], _amount(row["amount"]), time_ns)
-            for row in data["accounts"]
-        ],
+        [(data["desk"], row["asset"], row["account"], _amount(row["amount"]), time_ns) for row in data["accounts"]],
     )
 
 

@@ -1,5 +1,4 @@
-"""What is read back, for command line, API and dashboard. Rows as msgspec structs: exact, and JSON-able as
-they are.
+"""What is read back, for command line, API and dashboard. Rows as msgspec structs: exact, and JSON-able as they are.
 
 Every function takes a pool, returns newest first, and raises StorageError when the database cannot answer.
 """

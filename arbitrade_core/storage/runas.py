@@ -36,8 +36,7 @@ os.execv(argv[0], argv)
 
 @dataclass(frozen=True, slots=True)
 class RunAs:
-    """How to start a program as the server's user. `uid` None: as ourselves; 0: root's namespace; else that
-    user."""
+    """How to start a program as the server's user. `uid` None: as ourselves; 0: root's namespace; else that user."""
 
     uid: int | None
 

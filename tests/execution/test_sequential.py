@@ -253,7 +253,7 @@ def test_trading_18_after_the_last_follow_up_it_is_stuck() -> None:
         if running.outcome is not None:
             break
     assert running.kind in ("stuck", "unwound")
-    assert len(running.follow_ups) <= 2  # noqa: PLR2004
+    assert len(running.follow_ups) <= 2
 
 
 def test_trading_19_what_no_leg_can_carry_is_residue_not_failure() -> None:

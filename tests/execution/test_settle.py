@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arbitrade_core.domain import Asset, Fee, Plan
+from arbitrade_core.domain import Asset, Fee, FeeCurrency, Plan
 from arbitrade_core.execution.settle import COMPLETE, REVERSE, NoWay, Offer, Planner, TooSmall
 from arbitrade_core.money import exact
 from tests.execution.worlds import World, listing, planned
@@ -38,8 +38,8 @@ def plan_of(world: World, funds: str = "1000") -> Plan:
     return plan
 
 
-def best(  # noqa: PLR0913 - one holding's figures
-    world: World, asset: str, amount: str, paid: str, cap_bps: str = "300", avoid: tuple[str, ...] = ()
+def best(
+    world: World, asset: str, amount: str, paid: str, *, cap_bps: str = "300", avoid: tuple[str, ...] = ()
 ) -> Offer | TooSmall | NoWay:
     plan = plan_of(triangle(str(world.one_fee.rate)))
     legs = frozenset(world.leg_id(name) for name in avoid)
@@ -109,6 +109,25 @@ def test_trading_18_the_limit_keeps_the_cap_even_when_everything_fills_there() -
     assert offer(best(world, "BTC", "10", "1000")).limit == D(100)
 
 
+def test_trading_18_the_cap_holds_in_whichever_currency_the_fee_comes() -> None:
+    """Expected within the cap, but not if the buy's fee is taken in the base asset: left alone."""
+    world = triangle("0.01")
+    world.one_fee = Fee(D("0.01"), FeeCurrency.EITHER)
+    world.market.quarantine(world.pair_id("BTC/USD"), "test")
+    plan = planned(triangle_like(world), PATH, D(1000))
+    assert plan is not None
+    found = Planner(plan, world, D(200)).best("BTC", D(10), D(1005), frozenset())
+    assert isinstance(found, NoWay)
+    sure = offer(Planner(plan, world, D(300)).best("BTC", D(10), D(1005), frozenset()))
+    assert sure.worst < D("984.9") < sure.value, "the floor of 200 bps lies between"
+
+
+def triangle_like(world: World) -> World:
+    other = triangle()
+    other.one_fee = world.one_fee
+    return other
+
+
 def test_a_leg_that_was_just_refused_is_used_only_when_nothing_else_will_do() -> None:
     world = triangle()
     assert offer(best(world, "BTC", "10", "1000", avoid=("+ETH/BTC",))).route.purpose == REVERSE
@@ -140,7 +159,7 @@ levels = st.lists(st.tuples(st.integers(1, 12), st.integers(1, 40)), min_size=0,
 
 @given(levels, levels, levels, st.integers(1, 90), st.integers(0, 600), st.sampled_from(["0", "0.002", "0.008"]))
 @settings(max_examples=250, deadline=None)
-def test_trading_18_agrees_with_an_independent_search(  # noqa: PLR0913, PLR0917 - a whole market
+def test_trading_18_agrees_with_an_independent_search(  # noqa: PLR0917 - a whole market
     btc_bids: list[tuple[int, int]],
     eth_asks: list[tuple[int, int]],
     usd_bids: list[tuple[int, int]],
@@ -184,11 +203,11 @@ def _side(drawn: list[tuple[int, int]], fair: Fraction | int, away: int) -> Side
     """Levels up to a few per cent from fair, best first; odd steps may be better than fair."""
     prices = sorted({fair * (1 + Fraction(away * (step - 3), 200)) for step, _ in drawn}, reverse=away < 0)
     qty = Fraction(sum(lots for _, lots in drawn), max(1, len(prices)))
-    scale = 1 if fair == 100 else 20  # noqa: PLR2004
+    scale = 1 if fair == 100 else 20
     return [(price, Fraction(round(qty)) * scale) for price in prices]
 
 
-def _search(  # noqa: PLR0913, PLR0917 - one route's figures
+def _search(  # noqa: PLR0917 - one route's figures
     route: list[str], books: dict[str, Side], amount: Fraction, paid: Fraction, keep: Fraction, fee: Fraction
 ) -> Iterator[Fraction]:
     first = books[route[0]]

@@ -55,7 +55,7 @@ D = Decimal
 class Seen(BookUpdate, kw_only=True):
     """An update that proves itself."""
 
-    def verify(self, book: object) -> bool:  # noqa: ARG002 - the shape of BookUpdate
+    def verify(self, book: object) -> bool:
         return True
 
 
@@ -183,19 +183,19 @@ class World:
         left = [(ticks, lots - taken.get(ticks, 0)) for ticks, lots in levels]
         return [(ticks, lots) for ticks, lots in left if lots > 0]
 
-    def fee(self, symbol: str) -> Fee | None:  # noqa: ARG002 - the shape of DeskView
+    def fee(self, symbol: str) -> Fee | None:
         return self.one_fee
 
-    def banned_until(self, leg: LegId) -> Ns | None:  # noqa: ARG002 - the shape of DeskView
+    def banned_until(self, leg: LegId) -> Ns | None:
         return None
 
-    def plans_since(self, since: Ns, key: str | None = None) -> int:  # noqa: ARG002 - the shape of DeskView
+    def plans_since(self, since: Ns, key: str | None = None) -> int:
         return 0
 
-    def trading_pnl(self, since: Ns) -> Decimal:  # noqa: ARG002 - the shape of DeskView
+    def trading_pnl(self, since: Ns) -> Decimal:
         return ZERO
 
-    def unwind_loss(self, since: Ns) -> Decimal:  # noqa: ARG002 - the shape of DeskView
+    def unwind_loss(self, since: Ns) -> Decimal:
         return ZERO
 
     def drawdown(self) -> Decimal | None:
@@ -322,7 +322,7 @@ class Running:
                 self.world.ledger.to_residue(self.plan.id, asset, amount)
 
 
-def planned(  # noqa: PLR0913 - a plan has that many figures
+def planned(
     world: World,
     path: Sequence[str],
     funds: Decimal,

@@ -87,7 +87,7 @@ class Bench:
 
     def __init__(self, **settings: Any) -> None:
         self.clockwork = Timers()
-        self.market = Market()
+        self.market = Market(settings.get("depth", 10))
         self.now = START
         self.connects: list[tuple[ConnId, Ns]] = []
         self.disconnects: list[ConnId] = []

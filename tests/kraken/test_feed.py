@@ -368,6 +368,7 @@ def test_an_unanswered_unsubscribe_does_not_end_the_resync() -> None:
         book(A, [("99.85", "1.00000000")], kind="update"),
         book(A, [("99.8", "1.000000001")], kind="update"),
         book(A, [("1e300", "1.00000000")], kind="update"),
+        book(A, [("1e308", "1.00000000")], kind="update"),
         book(A, [("1e400", "1.00000000")], kind="update"),
         book(A, [('"99.8"', "1.00000000")], kind="update"),
         book(A, [(f"{n}.0", "1.00000000") for n in range(1, 12)]),
@@ -606,6 +607,8 @@ def test_unknown_things_are_counted_and_change_nothing() -> None:
         b'{"channel":"weather","data":[]}',
         b'{"hello":1}',
         b'{"method":"pong","req_id":999}',
+        b'{"method":"pong","req_id":"a"}',
+        b'{"channel":"book","type":"update","data":[' + b'{"symbol":"DOGE/USD","bids":[],"asks":[],"checksum":null}]}',
         b"not json",
         b"\xff\xfe",
         b"",
@@ -622,12 +625,12 @@ def test_unknown_things_are_counted_and_change_nothing() -> None:
     assert bench.fault_kinds() == {
         "unknown_channel": 1,
         "unknown_message": 1,
-        "unexpected_pong": 1,
+        "unexpected_pong": 2,
         "malformed_frame": 7,
         "unknown_status": 1,
         "unmatched_rejection": 1,
         "unmatched_answer": 1,
-        "unknown_symbol": 1,
+        "unknown_symbol": 2,
     }
     assert bench.usable(A)
     bench.frame(1, b'{"channel":"trade","type":"update","data":[]}')
@@ -639,3 +642,193 @@ def test_a_first_frame_that_is_no_status_is_a_fault() -> None:
     bench.open(1)
     bench.frame(1, b'{"channel":"heartbeat"}')
     assert bench.fault_kinds() == {"status_not_first": 1}
+
+
+# --- corners ---
+
+
+def test_a_pair_relisted_while_it_is_not_carried_comes_back_with_its_new_grid() -> None:
+    bench = live(A, B)
+    bench.feed.carry([bench.id(B)], bench.now)
+    bench.frame(1, instruments(instrument(A, price_precision=2, price_increment=0.01), kind="update"))
+    bench.feed.carry([bench.id(A), bench.id(B)], bench.now)
+    bench.answer(bench.asked("unsubscribe")[-1])
+    bench.answer(bench.asked("subscribe")[-1])
+    bench.frame(1, book(A, [("100.00", "1.00000000")]))
+    assert bench.usable(A)
+
+
+def test_a_pair_dropped_before_it_was_asked_for_is_never_asked_for() -> None:
+    bench = Bench(messages_per_s=1, message_burst=2).start().online(A)
+    assert bench.asked("subscribe") == []  # ping and instrument took the burst
+    bench.feed.carry([], bench.now)
+    bench.wait(10 * SECOND, heartbeats=[1])
+    assert bench.asked("subscribe") == []
+    assert bench.asked("unsubscribe") == []
+
+
+def test_a_pair_dropped_during_its_resync_is_left_for_good() -> None:
+    bench = live(A, B)
+    bench.feed.resync(bench.id(A), bench.now)
+    bench.feed.carry([bench.id(B)], bench.now)
+    seen = len(bench.sent)
+    bench.answer(bench.asked("unsubscribe")[-1])
+    bench.wait(30 * SECOND, heartbeats=[1])
+    assert bench.asked("subscribe", since=seen) == []
+    bench.frame(1, snapshot(A))
+    assert bench.fault_kinds()["unknown_symbol"] == 1
+
+
+def test_a_pair_dropped_and_a_connection_lost_is_not_subscribed_again() -> None:
+    bench = live(A, B)
+    bench.feed.carry([bench.id(B)], bench.now)
+    bench.close(1)
+    bench.open(2)
+    bench.frame(2, STATUS)
+    assert symbols_of([sent for sent in bench.asked("subscribe") if sent.conn == 2]) == [B]
+
+
+def test_a_refused_pair_is_tried_at_once_when_its_status_changes() -> None:
+    bench = Bench().start().online(A)
+    (request,) = bench.asked("subscribe")
+    refusal = {"method": "subscribe", "success": False, "symbol": A, "error": "Currency pair not supported"}
+    bench.frame(1, orjson.dumps(refusal | {"req_id": request.request["req_id"]}))
+    assert len(bench.asked("subscribe")) == 1
+    bench.frame(1, instruments(instrument(A, status="post_only"), kind="update"))
+    assert len(bench.asked("subscribe")) == 2
+
+
+def test_a_listing_cut_in_transit_blames_no_book() -> None:
+    symbols = [f"A{number}/USD" for number in range(7)]
+    bench = live(*symbols)
+    bench.frame(1, instruments(*map(instrument, symbols), kind="update")[:-3])
+    assert bench.fault_kinds() == {"malformed_frame": 1}
+    assert bench.quarantined == []
+
+
+def test_a_frame_that_cannot_be_read_while_the_pair_resyncs_changes_nothing() -> None:
+    bench = live(A)
+    bench.feed.resync(bench.id(A), bench.now)
+    bench.frame(1, book(A, kind="update")[:-2])
+    bench.frame(
+        1, b'{"channel":"book","type":"update","data":[{"symbol":"BTC/USD","bids":[],"asks":[],"checksum":""}]}'
+    )
+    assert bench.feed.ignored["resyncing"] == 1
+    resync_cycle(bench, A)
+    assert bench.usable(A)
+
+
+def test_the_same_frame_may_hold_good_and_bad_books() -> None:
+    bench = live(A, B)
+    bad = b'{"symbol":"ETH/USD","bids":[{"price":0,"qty":1}],"asks":[],"checksum":1}'
+    (update,) = bench.frame(1, snapshot(A)[:-2] + b"," + bad + b"]}")
+    assert update.snapshot
+    assert (bench.usable(A), bench.usable(B)) == (True, False)
+
+
+def test_answers_without_a_number_are_matched_by_symbol_and_late_ones_are_faults() -> None:
+    bench = Bench().start().online(A)
+    ack = {"method": "subscribe", "result": {"channel": "book", "symbol": A, "depth": 10}, "success": True}
+    bench.frame(1, orjson.dumps(ack))
+    assert bench.faults == []
+    bench.frame(1, orjson.dumps(ack))
+    bench.frame(1, orjson.dumps(ack | {"req_id": 77}))
+    bench.frame(1, orjson.dumps({"method": "subscribe", "success": True, "result": {}, "req_id": 2}))
+    assert bench.fault_kinds() == {"unmatched_answer": 3}
+
+
+def test_a_rejection_without_number_and_symbol_goes_to_the_oldest_request() -> None:
+    bench = Bench().start().online(A)
+    bench.frame(1, b'{"error":"Subscription depth not supported","method":"subscribe","success":false}')
+    assert bench.faults == [("subscribe_refused", f"{A}: Subscription depth not supported")]
+
+
+def test_a_confirmation_that_confirms_nothing_is_a_fault() -> None:
+    bench = Bench().start().online(A)
+    (request,) = bench.asked("subscribe")
+    bench.frame(1, orjson.dumps({"method": "subscribe", "success": True, "req_id": request.request["req_id"]}))
+    assert bench.fault_kinds() == {"unmatched_answer": 1}
+
+
+def test_a_rejection_after_the_snapshot_came_is_noted_and_the_book_stays() -> None:
+    bench = Bench(ack_timeout_ms=1000).start().online(A)
+    bench.frame(1, snapshot(A))
+    bench.wait(2 * SECOND, heartbeats=[1])
+    assert bench.fault_kinds() == {"subscribe_refused": 1}
+    assert bench.usable(A)
+
+
+def test_connections_that_are_not_ours_and_calls_before_the_start_do_nothing() -> None:
+    bench = Bench()
+    bench.feed.carry([1], bench.now)
+    bench.feed.resync(1, bench.now)
+    bench.start()
+    bench.feed.on_open(99, bench.now)
+    bench.feed.on_close(99, 1000, "", bench.now)
+    assert len(bench.connects) == 1
+    bench.feed.stop(bench.now)
+    bench.feed.stop(bench.now)
+    assert bench.disconnects == [1]
+
+
+def test_an_entry_without_a_name_is_a_fault_and_harms_nobody() -> None:
+    bench = live(A)
+    bench.frame(
+        1,
+        b'{"channel":"instrument","type":"update","data":{"pairs":[{"price":1}],"assets":[{"id":"X","precision":4}]}}',
+    )
+    assert bench.fault_kinds() == {"malformed_instrument": 1}
+    assert bench.assets[-1].symbol == "X"
+    assert bench.usable(A)
+
+
+def test_late_and_stray_confirmations_change_nothing() -> None:
+    bench = Bench(ack_timeout_ms=1000).start().online(A)
+    (request,) = bench.asked("subscribe")
+    bench.frame(1, snapshot(A))
+    bench.answer(request)  # after its snapshot
+    assert bench.faults == []
+    bench.feed.resync(bench.id(A), bench.now)
+    left = bench.asked("unsubscribe")[-1]
+    bench.close(1)  # before the answer; the new connection knows nothing of it
+    bench.open(2)
+    bench.frame(2, STATUS)
+    bench.frame(2, orjson.dumps({"method": "unsubscribe", "success": True, "result": {"channel": "book", "symbol": A}}))
+    assert bench.fault_kinds() == {"unmatched_answer": 1}
+    assert left.conn == 1
+
+
+def test_answers_without_numbers_find_the_request_of_their_method() -> None:
+    bench = live(A, B)
+    bench.feed.resync(bench.id(A), bench.now)
+    bench.feed.carry([bench.id(A)], bench.now)
+    for symbol in (B, A):
+        done = {"method": "unsubscribe", "success": True, "result": {"channel": "book", "symbol": symbol, "depth": 10}}
+        bench.frame(1, orjson.dumps(done))
+    bench.frame(1, b'{"method":"subscribe","success":true,"result":{"channel":"book","symbol":"BTC/USD","depth":10}}')
+    bench.frame(1, snapshot(A))
+    assert bench.faults == []
+    assert bench.usable(A)
+
+
+def test_a_pair_refused_again_and_again_is_told_less_and_less() -> None:
+    bench = Bench().start().online(A)
+    for _ in range(7):
+        request = bench.asked("subscribe")[-1].request
+        refusal = {"method": "subscribe", "success": False, "symbol": A, "error": "no", "req_id": request["req_id"]}
+        bench.frame(1, orjson.dumps(refusal))
+        seen = len(bench.asked("subscribe"))
+        while len(bench.asked("subscribe")) == seen:
+            bench.wait(SECOND, heartbeats=[1])
+    assert bench.fault_kinds()["subscribe_refused"] == 7
+    assert bench.topics() == {"feed.rejected": 3}  # the first, third and sixth
+
+
+def test_a_stopped_feed_asks_for_nothing() -> None:
+    bench = live(A)
+    bench.feed.stop(bench.now)
+    seen = len(bench.sent)
+    bench.feed.carry([], bench.now)
+    bench.wait(60 * SECOND)
+    assert len(bench.sent) == seen
+    assert len(bench.connects) == 1

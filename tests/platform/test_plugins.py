@@ -51,7 +51,10 @@ def test_a_plugin_that_is_not_enabled_is_not_imported(plugin: Plugin, monkeypatc
         ("raise SystemExit(3)", "SystemExit: 3"),
         ("", "does not declare ARBITRADE_API"),
         ("ARBITRADE_API = 2", "plugin API 2, and arbitrade 0.1.0 has plugin API 1"),
-        (GOOD + "@hookimpl\ndef register_feedz(ctx): ...", "register_feedz, which is no hook: did you mean register_feeds"),
+        (
+            GOOD + "@hookimpl\ndef register_feedz(ctx): ...",
+            "register_feedz, which is no hook: did you mean register_feeds",
+        ),
         (GOOD + "@hookimpl\ndef start(ctx): ...", "start, which is no hook: the hooks are register_settings"),
         (GOOD + "def register_feeds(ctx): ...", "register_feeds without @hookimpl"),
         (GOOD + "@hookimpl\ndef register_feeds(context): ...", "other arguments than it has"),
@@ -89,9 +92,7 @@ def test_every_wrong_plugin_is_told_at_once(plugin: Plugin) -> None:
         load_catalogue().require_sound()
 
 
-def test_a_name_taken_twice_is_refused_even_when_not_enabled(
-    plugin: Plugin, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_name_taken_twice_is_refused_even_when_not_enabled(plugin: Plugin, monkeypatch: pytest.MonkeyPatch) -> None:
     plugin("twin", GOOD, distribution="first-dist")
     plugin("twin", GOOD, distribution="second-dist")
     monkeypatch.setenv("ARBITRADE_PLUGINS", "triangular")
@@ -114,7 +115,7 @@ def test_a_name_that_can_be_no_section_of_settings_is_refused(plugin: Plugin, na
 
 def test_a_plugin_that_is_not_installed_cannot_be_enabled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ARBITRADE_PLUGINS", "krakn")
-    with pytest.raises(SettingsError, match="names 'krakn', which is not installed. Did you mean 'kraken'"):
+    with pytest.raises(SettingsError, match=r"names 'krakn', which is not installed\. Did you mean 'kraken'"):
         load_catalogue().settings()
 
 

@@ -109,6 +109,11 @@ def test_trading_12_orders_lie_on_the_grids_over_the_minimums_within_depth_and_b
         seen = asked.levels[: world.terms.max_levels]
         within = [(ticks, lots) for ticks, lots in seen if sign * listing.price(ticks) <= sign * leg.limit]
         assert sum(lots for _, lots in within) >= listing.lots(leg.qty)
+        left = listing.lots(leg.qty)
+        worst = next(ticks for ticks, lots in seen if (left := left - lots) <= 0)
+        steps, rest = divmod(listing.price(worst), listing.tick)
+        nearest = (steps + (1 if rest and leg.leg.side is BUY else 0)) * listing.tick
+        assert leg.limit == nearest or leg.qty * nearest < listing.cost_min
         assert leg.top == listing.price(next(ticks for ticks, lots in seen if lots))
 
 

@@ -169,6 +169,24 @@ def test_a_limit_on_a_coarse_grid_still_reaches_the_level() -> None:
     assert (priced.legs[2].limit, priced.legs[2].average) == (D("5.20"), D("5.23"))
 
 
+def test_where_coarse_lots_do_not_fall_in_line_a_lot_less_is_tried() -> None:
+    """90 of at most 100 ETH could be sold, for which 100 would be bought; 60 of 60 it is."""
+    legs = with_pair(market(cross=[(500, 100 * ONE_ETH)]), 1, lot=D(20))
+    priced = plan(with_pair(legs, 2, lot=D(30)), terms(rounding_fills=0))
+    assert [at.qty for at in priced.legs] == [3, 60, 60]
+
+
+def test_a_limit_is_no_worse_than_the_worst_level_touched() -> None:
+    """The second ask is opened, but lots of 20 ETH leave it alone."""
+    asks = [(10_000, ONE_BTC), (11_000, ONE_BTC // 2)]
+    legs = with_pair(market(asks=asks, bids=[(600, 50 * ONE_ETH)]), 1, lot=D(20))
+    priced = plan(legs, terms(rounding_fills=0))
+    assert (priced.legs[0].qty, priced.legs[0].limit, priced.start) == (D(1), D(100), D(100))
+    costly = plan(with_pair(legs, 0, cost_min=D(105)), terms(rounding_fills=0))
+    assert (costly.legs[0].limit, costly.start) == (D(110), D(110))  # 1 BTC at 100 would be below the minimum cost
+    assert costly.legs[0].spend == 100
+
+
 def test_unspent_start_asset_is_at_home_and_later_leftovers_count_as_zero() -> None:
     asks = [(10_000, ONE_BTC), (10_100, ONE_BTC)]
     priced = plan(market(asks=asks))

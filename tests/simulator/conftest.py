@@ -1,10 +1,6 @@
 """Shared by the tests of the simulated exchange."""
 
-from pathlib import Path
-
 import pytest
-
-CAPTURES = Path(__file__).parents[2].parent / "shared" / "kraken" / "captures"
 
 
 @pytest.fixture

@@ -1,11 +1,13 @@
 """A second opinion on the stream: a minimal client that keeps the text of every number.
 
-Nothing here is shared with the exchange or with the bot. It follows the protocol's own wording: apply the levels
-of a message in order, truncate to the subscribed depth, then compare the CRC of the ten best levels a side.
+Nothing here is shared with the exchange or with the bot. It follows the protocol's own wording: apply the
+levels of a message in order, truncate to the subscribed depth, then compare the CRC of the ten best levels a
+side.
 """
 
 import json
 from decimal import Decimal
+from heapq import nlargest, nsmallest
 from typing import Any
 from zlib import crc32
 
@@ -46,15 +48,16 @@ class ClientBook:
                     side.pop(price, None)
                 else:
                     side[price] = (level["price"], level["qty"])
-        for price in sorted(self.bids, reverse=True)[self.depth :]:
+        for price in sorted(self.bids)[: -self.depth] if len(self.bids) > self.depth else ():
             del self.bids[price]
-        for price in sorted(self.asks)[self.depth :]:
+        for price in sorted(self.asks)[self.depth :] if len(self.asks) > self.depth else ():
             del self.asks[price]
         return self.checksum() == int(data["checksum"])
 
     def checksum(self) -> int:
-        best = sorted(self.asks.items())[:10] + sorted(self.bids.items(), reverse=True)[:10]
-        return crc32("".join(stripped(price) + stripped(qty) for _, (price, qty) in best).encode())
+        best = [self.asks[price] for price in nsmallest(10, self.asks)]
+        best += [self.bids[price] for price in nlargest(10, self.bids)]
+        return crc32("".join(stripped(price) + stripped(qty) for price, qty in best).encode())
 
     def levels(self) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
         """Bids and asks, best first."""

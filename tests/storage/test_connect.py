@@ -18,7 +18,7 @@ from arbitrade_core.storage.connect import (
 from arbitrade_core.storage.embedded import EmbeddedServer
 
 pytestmark = pytest.mark.anyio
-SECRET = "s3cret-canary"  # noqa: S105
+SECRET = "s3cret-canary"
 
 
 @pytest.fixture(autouse=True)
@@ -176,7 +176,7 @@ async def test_the_embedded_server_is_the_default(place: Path, database_server: 
         assert str(place) in opened.place.shown
         async with opened.pool() as pool:
             assert await pool.fetchval("SELECT 1") == 1
-    assert not list(place.glob("postgres-*/data/postmaster.pid"))
+    assert not list(place.glob("postgres-*/data/postmaster.pid"))  # noqa: ASYNC240
 
 
 async def test_a_standby_is_refused(place: Path, database_server: Place) -> None:

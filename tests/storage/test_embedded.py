@@ -2,9 +2,11 @@
 
 import asyncio
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,12 +29,35 @@ as_root = pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="only 
 REPOSITORY = Path(__file__).parents[2]
 
 
+@pytest.fixture(scope="module")
+def made() -> Iterator[Path]:
+    """A data directory after its first start and stop, to be copied: initdb costs most of a test."""
+    folder = Path(tempfile.mkdtemp(prefix="arb-"))
+    server = EmbeddedServer(folder, fsync=False)
+    server.start()
+    server.stop()
+    yield folder
+    shutil.rmtree(folder)
+
+
 @pytest.fixture
-def server(place: Path) -> Iterator[EmbeddedServer]:
-    """Not started; stopped afterwards."""
-    made = EmbeddedServer(place, fsync=False)
-    yield made
-    made.stop()
+def server(place: Path, made: Path) -> Iterator[EmbeddedServer]:
+    """Initialised, not started; stopped afterwards."""
+    shutil.copytree(made, place, dirs_exist_ok=True)
+    place.chmod(0o755)
+    yield from _stopped_afterwards(place)
+
+
+@pytest.fixture
+def fresh(place: Path) -> Iterator[EmbeddedServer]:
+    """In an empty directory, not started; stopped afterwards."""
+    yield from _stopped_afterwards(place)
+
+
+def _stopped_afterwards(place: Path) -> Iterator[EmbeddedServer]:
+    server = EmbeddedServer(place, fsync=False)
+    yield server
+    server.stop()
 
 
 class Holder:
@@ -95,15 +120,15 @@ def kill_server(server: EmbeddedServer) -> None:
         time.sleep(0.01)
 
 
-def test_start_serve_stop_and_start_again(server: EmbeddedServer) -> None:
-    server.start()
-    answer(server, "CREATE TABLE kept AS SELECT 42 AS n")
-    assert server.stop()
-    assert gone(server)
-    server.start()
-    assert answer(server, "SELECT n FROM kept") == 42
-    assert answer(server, "SHOW timezone") == "UTC"
-    assert answer(server, "SHOW server_encoding") == "UTF8"
+def test_start_serve_stop_and_start_again(fresh: EmbeddedServer) -> None:
+    fresh.start()
+    answer(fresh, "CREATE TABLE kept AS SELECT 42 AS n")
+    assert fresh.stop()
+    assert gone(fresh)
+    fresh.start()
+    assert answer(fresh, "SELECT n FROM kept") == 42
+    assert answer(fresh, "SHOW timezone") == "UTC"
+    assert answer(fresh, "SHOW server_encoding") == "UTF8"
 
 
 def test_a_server_outlives_kill_9_of_its_user_and_is_taken_over(place: Path, server: EmbeddedServer) -> None:
@@ -160,28 +185,27 @@ def test_a_server_that_died_under_its_users_is_started_again(server: EmbeddedSer
 
 
 @pytest.mark.parametrize("lost", ["global/pg_control", "PG_VERSION"])
-def test_a_damaged_directory_is_one_clear_error_and_stays(server: EmbeddedServer, lost: str) -> None:
-    server.start()
-    server.stop()
-    (server.data / lost).rename(server.data / f"{lost}.away")
+def test_a_damaged_directory_is_one_clear_error_and_stays(server: EmbeddedServer, place: Path, lost: str) -> None:
+    data = next(place.glob("postgres-*/data"))
+    (data / lost).rename(data / f"{lost}.away")
     with pytest.raises(StorageError) as caught:
         server.start()
     message = str(caught.value)
-    assert str(server.data) in message
+    assert str(data) in message
     assert lost.rpartition("/")[2] in message  # the log's own words, or ours
     assert "move" in message
     assert "Nothing was deleted" in message
-    (server.data / f"{lost}.away").rename(server.data / lost)
+    (data / f"{lost}.away").rename(data / lost)
     server.start()
     assert answer(server) == 1
 
 
-def test_an_initdb_that_did_not_end_is_done_again(server: EmbeddedServer, place: Path) -> None:
+def test_an_initdb_that_did_not_end_is_done_again(fresh: EmbeddedServer, place: Path) -> None:
     half = place / f"postgres-{find_all()[0].major}" / "data.new"
     half.mkdir(parents=True)
     half.joinpath("PG_VERSION").write_text("junk")
-    server.start()
-    assert answer(server) == 1
+    fresh.start()
+    assert answer(fresh) == 1
 
 
 def test_a_long_path_gets_a_short_socket(place: Path) -> None:
@@ -225,14 +249,14 @@ def test_existing_data_decides_which_version_runs() -> None:
         choose([new, old], {17: Path("/data/postgres-17")})
 
 
-def test_an_older_system_postgres_serves_too(server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_older_system_postgres_serves_too(fresh: EmbeddedServer, monkeypatch: pytest.MonkeyPatch) -> None:
     older = [binaries for binaries in find_all() if binaries.major < 17]
     if not older:
         pytest.skip("no PostgreSQL below 17 on this machine")
     monkeypatch.setattr(embedded, "find_all", lambda: older)
-    server.start()
-    assert answer(server, "SHOW server_version_num") is not None
-    assert server.home.name == f"postgres-{older[0].major}"
+    fresh.start()
+    assert answer(fresh, "SHOW server_version_num") is not None
+    assert fresh.home.name == f"postgres-{older[0].major}"
 
 
 # --- users --------------------------------------------------------------------------------------------------
@@ -248,15 +272,15 @@ def deny_namespaces(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @as_root
-def test_root_without_namespaces_runs_it_as_nobody(server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_root_without_namespaces_runs_it_as_nobody(fresh: EmbeddedServer, monkeypatch: pytest.MonkeyPatch) -> None:
     deny_namespaces(monkeypatch)
-    server.start()
-    assert answer(server) == 1
-    assert Path(f"/proc/{postmaster(server)}").stat().st_uid == NOBODY
-    assert server.data.stat().st_uid == NOBODY
-    assert server.stop()
-    server.start()
-    assert answer(server) == 1
+    fresh.start()
+    assert answer(fresh) == 1
+    assert Path(f"/proc/{postmaster(fresh)}").stat().st_uid == NOBODY
+    assert fresh.data.stat().st_uid == NOBODY
+    assert fresh.stop()
+    fresh.start()
+    assert answer(fresh) == 1
 
 
 @as_root

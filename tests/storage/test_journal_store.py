@@ -24,7 +24,7 @@ pytestmark = pytest.mark.anyio
 async def kill_sessions(database: Database) -> None:
     connection = await database.connect()
     await connection.execute(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
         " WHERE application_name = 'arbitrade journal' AND datname = current_database()"
     )
     await connection.close()
@@ -208,6 +208,19 @@ async def test_a_full_queue_refuses_at_once_and_may_be_offered_again(database: D
         journal.writer.append([refused])
         await journal.durable(11)
     assert await written(pool) == [(n, n) for n in range(1, 12)]
+
+
+async def test_back_follows_a_refusal_though_the_database_never_failed(database: Database) -> None:
+    journal = Journal(database, capacity=1)
+    await journal.writer.open()
+    journal.write("note", {"n": 1})
+    with pytest.raises(JournalRefused):
+        journal.write("note", {"n": 2})
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(journal.writer.run)
+        await journal.back()
+        tasks.cancel_scope.cancel()
+    assert [type(report) for report in journal.reports] == [Durable, JournalBack]
 
 
 async def test_a_gap_in_the_numbers_is_our_bug(database: Database) -> None:

@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -14,7 +15,7 @@ def sql(name: str, text: str, scope: str = "core") -> Migration:
     return Migration(scope, name, text)
 
 
-async def names(database: Database, query: str) -> list[str]:
+async def names(database: Database, query: str) -> list[Any]:
     connection = await database.connect()
     try:
         return [row[0] for row in await connection.fetch(query)]

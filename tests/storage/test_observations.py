@@ -3,6 +3,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
 
+import anyio
 import pytest
 
 from arbitrade_core.events import Appearance
@@ -57,8 +58,9 @@ async def test_without_a_database_the_oldest_are_dropped_and_counted(database: D
         for start in range(0, 1_000, 10):
             writer.offer(seen(number) for number in range(start, start + 10))
         assert (writer.depth, writer.dropped) == (100, 900)
-        while writer.failing is None:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+        with anyio.fail_after(20):
+            while writer.failing is None:  # noqa: ASYNC110
+                await anyio.sleep(0.01)
         proxy.refuse = False
         assert await writer.drain(20)
         assert writer.failing is None

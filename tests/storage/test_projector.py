@@ -20,7 +20,7 @@ from tests.storage.journals import Journal, running
 
 pytestmark = pytest.mark.anyio
 
-DECIDED_NS = 1_700_000_000_123_456_789
+DECIDED_NS = 1_699_999_999_123_456_789
 
 
 def leg(order_id: str, symbol: str, side: str, qty: str, limit: str) -> Fields:

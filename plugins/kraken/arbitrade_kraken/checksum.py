@@ -30,7 +30,8 @@ class RunningChecksum:
     """The checksum of one book as updates go by, at the cost of what changed.
 
     The cache is right only while it has seen every change. So updates are numbered by whoever issues them: a
-    gap in the numbers, a snapshot, or another book object makes it start anew from the book itself.
+    gap in the numbers, a snapshot, or another book object makes it start anew from the book itself. A book that
+    was emptied in between waits for a snapshot anyway.
     """
 
     __slots__ = ("_ask_crc", "_ask_tokens", "_bid_text", "_bid_tokens", "_book", "_number")
@@ -43,9 +44,7 @@ class RunningChecksum:
         self._ask_crc = 0
         self._bid_text = b""
 
-    def after(
-        self, book: Book, number: int, snapshot: bool, bids: Sequence[Level], asks: Sequence[Level]
-    ) -> int:
+    def after(self, book: Book, number: int, snapshot: bool, bids: Sequence[Level], asks: Sequence[Level]) -> int:
         """The checksum of `book`, to which the update of that number (these changes) was just applied."""
         if snapshot or number != self._number + 1 or book is not self._book:
             self._restart(book)

@@ -60,9 +60,7 @@ _LADDER_2024_03 = (
 )
 
 TIERS: dict[str, Tier] = {"tier-1": Tier("tier-1", "2026-07-09", Rates(Decimal(40), Decimal(80)))} | {
-    (name := f"2024-03/{volume_usd}"): Tier(
-        name, "2024-03, until 2026-07", Rates(Decimal(maker), Decimal(taker))
-    )
+    (name := f"2024-03/{volume_usd}"): Tier(name, "2024-03, until 2026-07", Rates(Decimal(maker), Decimal(taker)))
     for volume_usd, maker, taker in _LADDER_2024_03
 }
 """By name. What comes above tier-1 since 2026-07-09 is not public: it comes from the account."""

@@ -27,11 +27,12 @@ class KrakenFeed:
     """Implements `spi.Feed`. Feeding it bytes never raises; what Kraken does wrong is a `FeedPort.fault`."""
 
     name = "kraken"
+    _port: FeedPort
+    """from `start` on"""
 
     def __init__(self, settings: KrakenSettings) -> None:
         self._settings = settings
         self._policy = LinkPolicy(settings)
-        self._port: FeedPort | None = None
         self._links: list[Link] = []
         self._by_conn: dict[ConnId, Link] = {}
         self._pairs: dict[str, Pair] = {}
@@ -46,7 +47,7 @@ class KrakenFeed:
     @property
     def ignored(self) -> Counter[str]:
         """Frames and books left aside without being faults, by kind, since the start."""
-        return sum((link.ignored for link in self._links), self._left_over.copy())
+        return sum((link.books.ignored for link in self._links), self._left_over.copy())
 
     # --- what the engine asks for ---
 
@@ -65,10 +66,10 @@ class KrakenFeed:
         self._assign(now)
 
     def resync(self, pair: PairId, now: Ns) -> None:
-        symbol = self._symbols.get(pair)
-        link = self._carrier.get(symbol) if symbol is not None else None
-        if link is not None and symbol is not None:
-            link.resync(symbol, now)
+        link = self._carrier.get(self._symbols.get(pair, ""))
+        if link is not None:
+            link.books.resync(self._symbols[pair], now)
+            link.pump(now)
 
     def on_open(self, conn: ConnId, now: Ns) -> None:
         link = self._by_conn.get(conn)
@@ -90,13 +91,7 @@ class KrakenFeed:
     # --- links ---
 
     def _new_link(self, *, control: bool = False) -> Link:
-        return Link(self._engine, self._policy, self._connected, self._on_event, control=control)
-
-    @property
-    def _engine(self) -> FeedPort:
-        if self._port is None:
-            raise ValueError("the feed was not started: call start(port, now) first")
-        return self._port
+        return Link(self._port, self._policy, self._connected, self._on_event, control=control)
 
     def _connected(self, link: Link, conn: ConnId) -> None:
         self._by_conn = {known: other for known, other in self._by_conn.items() if other is not link}
@@ -104,8 +99,8 @@ class KrakenFeed:
 
     def _assign(self, now: Ns) -> None:
         """Bring the links in line with what is wanted and has a book."""
-        if self._port is None:
-            return
+        if not self._links:
+            return  # not started yet
         wanted = {
             symbol: pair_id
             for symbol, pair_id in self._ids.items()
@@ -114,24 +109,24 @@ class KrakenFeed:
         touched: list[Link] = []
         for symbol in [symbol for symbol in self._carrier if symbol not in wanted]:
             link = self._carrier.pop(symbol)
-            link.drop(symbol, now)
+            link.books.drop(symbol, now)
             touched.append(link)
         for symbol, pair_id in wanted.items():
             if symbol not in self._carrier:
                 self._carrier[symbol] = link = self._roomy_link()
-                link.add(pair_id, self._pairs[symbol], now)
+                link.books.add(pair_id, self._pairs[symbol], now)
                 touched.append(link)
         for link in dict.fromkeys(touched):
-            if link.size == 0 and link is not self._links[0]:
+            if link.books.size == 0 and link is not self._links[0]:
                 link.close(now)
                 self._links.remove(link)
-                self._left_over += link.ignored
+                self._left_over += link.books.ignored
             else:
                 link.pump(now)
 
     def _roomy_link(self) -> Link:
         for link in self._links:
-            if link.size < self._settings.symbols_per_socket:
+            if link.books.size < self._settings.symbols_per_socket:
                 return link
         self._links.append(self._new_link())
         return self._links[-1]
@@ -145,7 +140,7 @@ class KrakenFeed:
             case ClockSample():
                 self._clock.append(event)
                 best = min(self._clock, key=lambda sample: sample.round_trip_ns)
-                self._engine.clock_offset(best.offset_ns)
+                self._port.clock_offset(best.offset_ns)
             case Instruments():
                 self._on_instruments(event, now)
             case _:
@@ -153,36 +148,32 @@ class KrakenFeed:
 
     def _on_status(self, status: Status, now: Ns) -> None:
         self._policy.calm = status.system != "online"
-        self._engine.exchange_status(status.system, now)
-        notices = [
-            (Severity.WARNING, "feed.maintenance", f"Kraken announces: {text}") for text in status.maintenance
-        ]
-        notices += [
-            (Severity.CRITICAL, "feed.emergency", f"Kraken reports: {text}") for text in status.emergency
-        ]
+        self._port.exchange_status(status.system, now)
+        notices = [(Severity.WARNING, "feed.maintenance", f"Kraken announces: {text}") for text in status.maintenance]
+        notices += [(Severity.CRITICAL, "feed.emergency", f"Kraken reports: {text}") for text in status.emergency]
         for severity, topic, text in notices:
             if text not in self._announced:
                 self._announced.add(text)
-                self._engine.alert(severity, topic, text, now)
+                self._port.alert(severity, topic, text, now)
 
     def _on_instruments(self, event: Instruments, now: Ns) -> None:
         try:
             listing = read_instruments(event.data)
         except ProtocolError as error:
-            self._engine.fault("malformed_instruments", str(error), now)
+            self._port.fault("malformed_instruments", str(error), now)
             self._links[0].restart(now)  # what it listed is unknown: only a new snapshot tells
             return
         for oddity in listing.oddities:
-            self._engine.fault("unknown_pair_status", oddity, now)
+            self._port.fault("unknown_pair_status", oddity, now)
         if listing.assets:
-            self._engine.list_assets(listing.assets)
+            self._port.list_assets(listing.assets)
         self._list(self._changed(listing, event.snapshot, now), now)
 
     def _changed(self, listing: Listing, snapshot: bool, now: Ns) -> list[Pair]:
         """Pairs that are new or differ from what we knew."""
         pairs = {pair.symbol: pair for pair in listing.pairs}
         for entry in listing.bad:
-            self._engine.fault(
+            self._port.fault(
                 "malformed_instrument", f"{entry.symbol or 'an entry without a symbol'}: {entry.reason}", now
             )
             if entry.symbol in self._pairs:
@@ -197,7 +188,7 @@ class KrakenFeed:
     def _list(self, pairs: list[Pair], now: Ns) -> None:
         if not pairs:
             return
-        ids = self._engine.list_pairs(pairs, now)
+        ids = self._port.list_pairs(pairs, now)
         for pair, pair_id in zip(pairs, ids, strict=True):
             self._pairs[pair.symbol] = pair
             self._ids[pair.symbol] = pair_id
@@ -206,7 +197,7 @@ class KrakenFeed:
         for pair in pairs:
             link = self._carrier.get(pair.symbol)
             if link is not None:
-                link.relist(pair, now)
+                link.books.relist(pair, now)
                 touched[link] = None
         self._assign(now)
         for link in touched:

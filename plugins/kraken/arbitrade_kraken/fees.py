@@ -4,7 +4,7 @@ There is no default. Nothing configured means no snapshot, and without fees noth
 
 The schedule file is TOML or JSON; rates are basis points of the cost; only `[crypto]` is required:
 
-    as_of = "2026-11-01"          # when these rates were in force; default: when the file is read
+    as_of = "2026-11-01"          # when these rates were published or read off; shown with the fees
     fee_currency = "quote"        # quote | base | either; default: the setting `kraken.fee_currency`
     stable_assets = ["USDT"]      # instead of the shipped table; likewise pegged_pairs
     [crypto]
@@ -22,7 +22,7 @@ import hashlib
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from decimal import Decimal
 from json import JSONDecodeError, loads
 from pathlib import Path
@@ -62,9 +62,6 @@ class Schedule:
     stable_assets: frozenset[str] = STABLE_ASSETS
     pegged_pairs: frozenset[str] = PEGGED_PAIRS
     pairs: Mapping[str, Rates] = field(default_factory=dict)
-    as_of_ns: Ns | None = None
-    """None: in force whenever it is asked"""
-
     def class_of(self, pair: Pair) -> FeeClass:
         if pair.symbol in self.pegged_pairs:
             return FeeClass.PEGGED
@@ -97,8 +94,8 @@ class KrakenFees:
             taker[pair.symbol] = Fee(rates.taker_bps * BPS, schedule.currency, FeeRole.TAKER)
             maker[pair.symbol] = Fee(rates.maker_bps * BPS, schedule.currency, FeeRole.MAKER)
             content.update(f"\n{pair.symbol} {plain(rates.maker_bps)} {plain(rates.taker_bps)}".encode())
-        as_of_ns = now if schedule.as_of_ns is None else schedule.as_of_ns
-        return FeeSnapshot(content.hexdigest()[:16], schedule.source, as_of_ns, taker, maker)
+        # What an operator states is in force when it is asked: only an account's schedule can grow stale.
+        return FeeSnapshot(content.hexdigest()[:16], schedule.source, now, taker, maker)
 
 
 def schedule_from(settings: KrakenSettings) -> Schedule:
@@ -117,9 +114,7 @@ def schedule_from(settings: KrakenSettings) -> Schedule:
 def _from_tier(name: str, settings: KrakenSettings) -> Schedule:
     tier = TIERS.get(name)
     if tier is None:
-        raise SettingsError(
-            [f"kraken.fee_tier: {name!r} is no tier known here; it is one of {', '.join(TIERS)}"]
-        )
+        raise SettingsError([f"kraken.fee_tier: {name!r} is no tier known here; it is one of {', '.join(TIERS)}"])
     classes = {
         FeeClass.CRYPTO: tier.crypto,
         FeeClass.STABLE: STABLE_RATES,
@@ -186,13 +181,12 @@ def _from_file(path: Path, settings: KrakenSettings) -> Schedule:
     given = {FeeClass.CRYPTO: file.crypto, FeeClass.STABLE: file.stable, FeeClass.PEGGED: file.pegged}
     base = _schedule("", {}, settings)
     return Schedule(
-        source=f"file {path.name}",
+        source=f"file {path.name}" if file.as_of is None else f"file {path.name} (as of {file.as_of:%Y-%m-%d})",
         classes={fee_class: rates.rates() for fee_class, rates in given.items() if rates is not None},
         currency=file.fee_currency or settings.fee_currency,
         stable_assets=base.stable_assets if file.stable_assets is None else file.stable_assets,
         pegged_pairs=base.pegged_pairs if file.pegged_pairs is None else file.pegged_pairs,
         pairs={symbol: rates.rates() for symbol, rates in file.pairs.items()},
-        as_of_ns=None if file.as_of is None else _ns(file.as_of),
     )
 
 
@@ -200,25 +194,13 @@ def _read_file(path: Path) -> _File:
     try:
         text = path.read_text(encoding="utf-8")
         content = (
-            loads(text, parse_float=Decimal)
-            if path.suffix == ".json"
-            else tomllib.loads(text, parse_float=Decimal)
+            loads(text, parse_float=Decimal) if path.suffix == ".json" else tomllib.loads(text, parse_float=Decimal)
         )
         return _File.model_validate(content)
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError([f"kraken.fee_file: {path} cannot be read: {error}"]) from error
     except (JSONDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SettingsError(
-            [f"kraken.fee_file: {path} is neither TOML nor (named .json) JSON: {error}"]
-        ) from error
+        raise SettingsError([f"kraken.fee_file: {path} is neither TOML nor (named .json) JSON: {error}"]) from error
     except ValidationError as error:
         where = [(".".join(map(str, problem["loc"])), problem["msg"]) for problem in error.errors()]
         raise SettingsError([f"kraken.fee_file: {path}: {place}: {what}" for place, what in where]) from error
-
-
-def _ns(moment: datetime | date) -> Ns:
-    if not isinstance(moment, datetime):
-        moment = datetime(moment.year, moment.month, moment.day, tzinfo=UTC)
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return int(moment.timestamp()) * 1_000_000_000

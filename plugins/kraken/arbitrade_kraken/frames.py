@@ -163,11 +163,7 @@ class Check:
             raise ProtocolError("neither a channel nor a method")
         self.report.skipped[kind] += 1
         result = envelope.result
-        if (
-            envelope.method == "subscribe"
-            and isinstance(result, dict)
-            and isinstance(result.get("depth"), int)
-        ):
+        if envelope.method == "subscribe" and isinstance(result, dict) and isinstance(result.get("depth"), int):
             self._depths[str(result.get("symbol"))] = result["depth"]
 
     def _slow_book(self, book: LexemeBook, *, snapshot: bool) -> None:
@@ -214,12 +210,9 @@ def _frames() -> None:
 @app.command()
 def check(
     files: Annotated[list[Path], typer.Argument(help="Captures: one raw frame a line.", metavar="FILE...")],
-    as_json: Annotated[
-        bool, typer.Option("--json", help="One JSON object a file instead of a table.")
-    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a file instead of a table.")] = False,
 ) -> None:
-    """Replay captures through the bot's own book code, comparing every checksum. Exit code 1: some were
-    bad."""
+    """Replay captures through the bot's own book code, comparing every checksum. Exit code 1: some were bad."""
     reports: list[Report] = []
     for path in files:
         reports.append(_check_file(path))

@@ -91,9 +91,7 @@ def read_instruments(data: bytes) -> Listing:
             continue
         pairs.append(pair)
         if pair.status is PairStatus.UNKNOWN:
-            oddities.append(
-                f"{pair.symbol} has a status unknown here: {bytes(raw)[:200].decode('utf-8', 'replace')}"
-            )
+            oddities.append(f"{pair.symbol} has a status unknown here: {bytes(raw)[:200].decode('utf-8', 'replace')}")
     return Listing(tuple(assets), tuple(pairs), tuple(bad), tuple(oddities))
 
 

@@ -59,11 +59,11 @@ class Rig:
 
     # spi.FeedPort
 
-    def connect(self, url: str) -> ConnId:  # noqa: ARG002 - the shape of spi.FeedPort
+    def connect(self, url: str) -> ConnId:
         self._conn += 1
         return self._conn
 
-    def transmit(self, conn: ConnId, data: bytes) -> None:  # noqa: ARG002
+    def transmit(self, conn: ConnId, data: bytes) -> None:
         self._requests.append(orjson.loads(data))
 
     def disconnect(self, conn: ConnId) -> None:
@@ -72,10 +72,10 @@ class Rig:
     def list_assets(self, assets: Sequence[Asset]) -> None:
         pass
 
-    def list_pairs(self, pairs: Sequence[Pair], now: Ns) -> list[PairId]:  # noqa: ARG002
+    def list_pairs(self, pairs: Sequence[Pair], now: Ns) -> list[PairId]:
         return [self.market.list_pair(pair)[0] for pair in pairs]
 
-    def carried_by(self, pair: PairId, conn: ConnId | None, now: Ns) -> None:  # noqa: ARG002
+    def carried_by(self, pair: PairId, conn: ConnId | None, now: Ns) -> None:
         self.market.carried_by(pair, conn)
 
     def quarantine(self, pair: PairId, reason: str, now: Ns) -> None:
@@ -89,7 +89,7 @@ class Rig:
     def exchange_status(self, status: str, now: Ns) -> None:
         pass
 
-    def fault(self, kind: str, detail: str, now: Ns) -> None:  # noqa: ARG002
+    def fault(self, kind: str, detail: str, now: Ns) -> None:
         self.faults[kind] += 1
 
     def alert(self, severity: Severity, topic: str, text: str, now: Ns) -> None:
@@ -122,11 +122,7 @@ class Rig:
             for request in requests:
                 for frame in self._answers(request):
                     self.deliver(frame)
-            wanted = [
-                pair_id
-                for symbol in self._instruments
-                if (pair_id := self.market.pair_id(symbol)) is not None
-            ]
+            wanted = [pair_id for symbol in self._instruments if (pair_id := self.market.pair_id(symbol)) is not None]
             self.feed.carry(wanted, self.now)
 
     def _answers(self, request: dict[str, Any]) -> Iterator[bytes]:
@@ -136,9 +132,7 @@ class Rig:
             return
         channel = request["params"]["channel"]
         if channel == "instrument":
-            yield orjson.dumps(
-                {"method": method, "result": {"channel": channel}, "success": True, "req_id": req_id}
-            )
+            yield orjson.dumps({"method": method, "result": {"channel": channel}, "success": True, "req_id": req_id})
             data = {"assets": [], "pairs": list(self._instruments.values())}
             yield orjson.dumps({"channel": "instrument", "type": "snapshot", "data": data})
             return
@@ -239,9 +233,7 @@ def _without_field(message: Message, rng: random.Random) -> Damage | None:
 def _withlexemes(frame: dict[str, Any], original: bytes) -> bytes:
     """The frame as JSON, numbers written as they stood in the original message."""
     book = lexemes(original)["data"][0]
-    texts = {
-        float(level[name]): level[name] for side in ("bids", "asks") for level in book[side] for name in level
-    }
+    texts = {float(level[name]): level[name] for side in ("bids", "asks") for level in book[side] for name in level}
 
     def text(value: object) -> str:
         match value:

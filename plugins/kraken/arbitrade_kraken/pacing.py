@@ -7,6 +7,9 @@ from arbitrade_core.domain import Ns
 
 SECOND: Ns = 1_000_000_000
 MILLISECOND: Ns = 1_000_000
+SETTLED_NS: Ns = 60 * SECOND
+"""A connection or book that held this long starts over with the shortest delay."""
+_ALERT_AFTER = 3
 
 
 class TokenBucket:
@@ -22,12 +25,9 @@ class TokenBucket:
         """From when on a message may leave."""
         return self._full_at - self._window_ns
 
-    def take(self, now: Ns) -> bool:
-        """Take one token; False when there is none."""
-        if now < self.ready_at():
-            return False
+    def take(self, now: Ns) -> None:
+        """Take one token, at `ready_at` or later."""
         self._full_at = max(self._full_at, now) + self._interval_ns
-        return True
 
 
 class AttemptBudget:
@@ -62,3 +62,9 @@ class Backoff:
 
     def reset(self) -> None:
         self.failures = 0
+
+
+def worth_telling(failures: int) -> bool:
+    """Whether an operator hears of that many failures in a row: the third, the sixth, the twelfth ..."""
+    times, rest = divmod(failures, _ALERT_AFTER)
+    return times > 0 and rest == 0 and times & (times - 1) == 0

@@ -134,8 +134,7 @@ class _Request:
 
 
 class Protocol:
-    """Requests are matched to answers by `req_id`, else by symbol; each is answered or refused by its
-    deadline."""
+    """Requests are matched to answers by `req_id`, else by symbol; each is answered or refused by its deadline."""
 
     def __init__(self, depth: int, ack_timeout_ns: Ns) -> None:
         self._depth = depth
@@ -183,9 +182,7 @@ class Protocol:
             if request.deadline > now:
                 continue
             del self._requests[req_id]
-            events += _all_refused(
-                request, f"no answer within {self._ack_timeout_ns / 1e9:g} s", answered=False
-            )
+            events += _all_refused(request, f"no answer within {self._ack_timeout_ns / 1e9:g} s", answered=False)
         return events
 
     # --- in ---
@@ -248,8 +245,7 @@ class Protocol:
         return events
 
     def _request_of(self, envelope: wire.Envelope, symbol: str | None, instrument: bool) -> _Request | None:
-        """By req_id; an answer without one goes to the oldest request of that method that waits for the
-        symbol."""
+        """By req_id; an answer without one goes to the oldest request of that method that waits for the symbol."""
         if isinstance(envelope.req_id, int):
             request = self._requests.get(envelope.req_id)
             if request is None or request.method != envelope.method:
@@ -261,9 +257,7 @@ class Protocol:
                 return request
         return None
 
-    def _why_failed(
-        self, envelope: wire.Envelope, result: dict[str, object], request: _Request
-    ) -> str | None:
+    def _why_failed(self, envelope: wire.Envelope, result: dict[str, object], request: _Request) -> str | None:
         """None when the answer is a yes. Anything but a plain `true` is a no (PROTOCOL 1.5)."""
         if envelope.success is not True:
             return envelope.error if isinstance(envelope.error, str) else f"success is {envelope.success!r}"
@@ -273,8 +267,7 @@ class Protocol:
         return None
 
     def _refuse_unnamed(self, request: _Request, error: str) -> list[Event]:
-        """A rejection naming no symbol may be for one of many: it is for all once as many came as symbols
-        wait."""
+        """A rejection naming no symbol may be for one of many: it is for all once as many came as symbols wait."""
         request.errors.append(error)
         if len(request.errors) < len(request.waiting):
             return []

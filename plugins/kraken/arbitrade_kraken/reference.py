@@ -43,9 +43,7 @@ class Reference:
             for side in (self._bids, self._asks)
         )
         text = "".join(
-            _stripped(f"{price:f}") + _stripped(qty)
-            for side in (self._asks, self._bids)
-            for price, qty in side.items()
+            _stripped(f"{price:f}") + _stripped(qty) for side in (self._asks, self._bids) for price, qty in side.items()
         )
         return (
             f'{{"channel":"book","type":"snapshot","data":[{{"symbol":"{self.symbol}","bids":[{bids}],'
@@ -53,9 +51,7 @@ class Reference:
         ).encode()
 
 
-def _changed(
-    side: dict[Decimal, str], levels: list[dict[str, str]], *, highest_first: bool
-) -> dict[Decimal, str]:
+def _changed(side: dict[Decimal, str], levels: list[dict[str, str]], *, highest_first: bool) -> dict[Decimal, str]:
     """The side after these changes, best first, cut to the depth."""
     after = side | {Decimal(level["price"]): level["qty"] for level in levels}
     prices = sorted((price for price, qty in after.items() if Decimal(qty)), reverse=highest_first)

@@ -43,8 +43,7 @@ class RestAsset:
 
 @dataclass(frozen=True, slots=True)
 class RestPair:
-    """A listing as REST tells it, without its fee arrays: empty since 2026-09-08, stale before (PROTOCOL
-    3.3)."""
+    """A listing as REST tells it, without its fee arrays: empty since 2026-09-08, stale before (PROTOCOL 3.3)."""
 
     name: str
     altname: str

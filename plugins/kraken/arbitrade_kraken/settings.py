@@ -26,25 +26,15 @@ class KrakenSettings(BaseModel):
         pattern=r"^https?://\S+$",
         description="Base URL of the REST interface.",
     )
-    rest_timeout_ms: int = Field(
-        default=10_000, ge=100, le=60_000, description="Longest wait for a REST answer."
-    )
+    rest_timeout_ms: int = Field(default=10_000, ge=100, le=60_000, description="Longest wait for a REST answer.")
     depth: Literal[10, 25, 100, 500, 1000] = Field(
         default=10,
         description="Levels a side to subscribe to. The checksum proves the ten best, whatever the depth.",
     )
-    symbols_per_socket: int = Field(
-        default=200, ge=1, le=1000, description="Most books carried by one connection."
-    )
-    symbols_per_message: int = Field(
-        default=100, ge=1, le=1000, description="Most symbols in one subscribe request."
-    )
-    messages_per_s: float = Field(
-        default=20.0, gt=0, le=1000, description="Most requests a second on one connection."
-    )
-    message_burst: int = Field(
-        default=10, ge=1, le=1000, description="Requests that may leave at once after a rest."
-    )
+    symbols_per_socket: int = Field(default=200, ge=1, le=1000, description="Most books carried by one connection.")
+    symbols_per_message: int = Field(default=100, ge=1, le=1000, description="Most symbols in one subscribe request.")
+    messages_per_s: float = Field(default=20.0, gt=0, le=1000, description="Most requests a second on one connection.")
+    message_burst: int = Field(default=10, ge=1, le=1000, description="Requests that may leave at once after a rest.")
     connect_timeout_ms: int = Field(
         default=10_000, ge=100, le=120_000, description="A connection that is not open by then is given up."
     )
@@ -101,9 +91,7 @@ class KrakenSettings(BaseModel):
         default=None, description="Maker fee of pairs whose base is a stablecoin or a national currency."
     )
     fee_stable_taker_bps: Bps | None = Field(default=None, description="Taker fee of those pairs.")
-    fee_pegged_maker_bps: Bps | None = Field(
-        default=None, description="Maker fee of pegged pairs, such as WBTC/BTC."
-    )
+    fee_pegged_maker_bps: Bps | None = Field(default=None, description="Maker fee of pegged pairs, such as WBTC/BTC.")
     fee_pegged_taker_bps: Bps | None = Field(default=None, description="Taker fee of pegged pairs.")
     fee_stable_assets: tuple[str, ...] | None = Field(
         default=None, description="Assets that are stable as a base, instead of the shipped table."
@@ -140,7 +128,5 @@ class KrakenSettings(BaseModel):
         if self.fee_file is not None and (
             self.fee_stable_taker_bps is not None or self.fee_pegged_taker_bps is not None
         ):
-            raise ValueError(
-                "with fee_file, rates of all classes belong in the file: unset fee_stable_*, fee_pegged_*"
-            )
+            raise ValueError("with fee_file, rates of all classes belong in the file: unset fee_stable_*, fee_pegged_*")
         return self

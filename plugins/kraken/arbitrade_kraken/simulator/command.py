@@ -32,20 +32,14 @@ def exchange() -> None:
 
 
 @app.command()
-def simulate(  # noqa: PLR0913, PLR0917 - each is an option of the command line
+def simulate(  # noqa: PLR0917 - each is an option of the command line
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 takes any free one.")] = 0,
     seed: Annotated[int, typer.Option(help="Seed of the universe, the market and the mispricings.")] = 7,
     pairs: Annotated[int, typer.Option(min=MIN_PAIRS, max=MAX_PAIRS, help="Pairs, most traded first.")] = 40,
-    rate: Annotated[
-        float, typer.Option(min=0.0, help="Market events per second over all pairs; 0: frozen.")
-    ] = 200.0,
+    rate: Annotated[float, typer.Option(min=0.0, help="Market events per second over all pairs; 0: frozen.")] = 200.0,
     mispricings_per_s: Annotated[float, typer.Option(min=0.0, help="Planted mispricings per second.")] = 0.5,
-    size_bps_min: Annotated[
-        float, typer.Option(help="Smallest planted edge at the best prices, before fees.")
-    ] = 20.0,
-    size_bps_max: Annotated[
-        float, typer.Option(help="Largest planted edge at the best prices, before fees.")
-    ] = 600.0,
+    size_bps_min: Annotated[float, typer.Option(help="Smallest planted edge at the best prices, before fees.")] = 20.0,
+    size_bps_max: Annotated[float, typer.Option(help="Largest planted edge at the best prices, before fees.")] = 600.0,
     lifetime_ms_min: Annotated[float, typer.Option(help="Shortest life of a planted mispricing.")] = 30.0,
     lifetime_ms_max: Annotated[float, typer.Option(help="Longest life of a planted mispricing.")] = 5000.0,
     planted_log: Annotated[
@@ -59,9 +53,7 @@ def simulate(  # noqa: PLR0913, PLR0917 - each is an option of the command line
     Its prices are invented and its mispricings planted: profits made on it say nothing about Kraken.
     """
     try:
-        plan = MispricingPlan(
-            mispricings_per_s, (size_bps_min, size_bps_max), (lifetime_ms_min, lifetime_ms_max)
-        )
+        plan = MispricingPlan(mispricings_per_s, (size_bps_min, size_bps_max), (lifetime_ms_min, lifetime_ms_max))
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     try:
@@ -71,7 +63,7 @@ def simulate(  # noqa: PLR0913, PLR0917 - each is an option of the command line
         raise typer.Exit(1) from error
 
 
-async def _serve(  # noqa: PLR0913, PLR0917 - what the command line said
+async def _serve(  # noqa: PLR0917 - what the command line said
     port: int, seed: int, pairs: int, rate: float, plan: MispricingPlan, log: Path | None, *, as_json: bool
 ) -> None:
     exchange = SimulatedExchange(

@@ -36,13 +36,13 @@ _MATCHING = {"online", "post_only", "limit_only"}
 class SimulatedExchange:
     """A seeded market behind Kraken's public WebSocket protocol.
 
-    `messages_per_s` is the rate of market events over all pairs (one book message each at depth 10, give or
-    take); 0 freezes the market. `snapshot_delay_ms` is the range from which the delay of each book snapshot
+    `messages_per_s` is the rate of market events over all pairs (one book message each, at every
+    depth); 0 freezes the market. `snapshot_delay_ms` is the range from which the delay of each book snapshot
     is drawn (Kraken took 40-400 ms). `drop_late_ms`, for a server on a busy machine: events that are later
     than that are skipped rather than caught up with.
     """
 
-    def __init__(  # noqa: PLR0913 - the knobs of the simulation, all by name
+    def __init__(
         self,
         seed: int,
         pairs: int = MAX_PAIRS,
@@ -71,9 +71,7 @@ class SimulatedExchange:
         self._until_ns = start_ns
         self._pacing = stream(seed, "pacing")
         self._connections = stream(seed, "connections")
-        self._books: dict[str, dict[int, dict[Subscription, None]]] = {
-            symbol: {} for symbol in self.market.pairs
-        }
+        self._books: dict[str, dict[int, dict[Subscription, None]]] = {symbol: {} for symbol in self.market.pairs}
         self._trades: dict[str, dict[Subscription, None]] = {symbol: {} for symbol in self.market.pairs}
         self._instrument: dict[Subscription, None] = {}
         self._faults: dict[str, list[Fault]] = {}
@@ -124,9 +122,7 @@ class SimulatedExchange:
         """Every mispricing planted so far, oldest first."""
         return self._planter.planted
 
-    def take(
-        self, symbol: str, side: Literal["buy", "sell"], lots: int, limit_ticks: int | None = None
-    ) -> list[Fill]:
+    def take(self, symbol: str, side: Literal["buy", "sell"], lots: int, limit_ticks: int | None = None) -> list[Fill]:
         """An immediate-or-cancel order from outside. Returns its fills; frames come with `advance`."""
         event = self.market.take(symbol, side, lots, limit_ticks, self.depths(symbol))
         self.publish(symbol, event)

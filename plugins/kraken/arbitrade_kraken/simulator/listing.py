@@ -62,9 +62,7 @@ class PairListing:
             "tick_step",
             _on_grid(self.price_increment, self.price_precision, f"{self.symbol} price_increment"),
         )
-        put(
-            self, "lot_step", _on_grid(self.qty_increment, self.qty_precision, f"{self.symbol} qty_increment")
-        )
+        put(self, "lot_step", _on_grid(self.qty_increment, self.qty_precision, f"{self.symbol} qty_increment"))
         put(self, "min_lots", _on_grid(self.qty_min, self.qty_precision, f"{self.symbol} qty_min"))
 
     def json(self) -> str:
@@ -105,7 +103,5 @@ def _bool(value: bool) -> str:
 def _on_grid(value: Decimal, precision: int, what: str) -> int:
     scaled = value.scaleb(precision)
     if scaled < 1 or scaled != int(scaled):
-        raise ValueError(
-            f"{what} {value} is not a positive multiple of 10**-{precision}: list it with more decimals"
-        )
+        raise ValueError(f"{what} {value} is not a positive multiple of 10**-{precision}: list it with more decimals")
     return int(scaled)

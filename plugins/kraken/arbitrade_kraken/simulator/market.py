@@ -41,6 +41,7 @@ _NEAREST, _FARTHEST = 0.5, 1.6
 _LEVEL_GAP = 0.35
 """Typical gap between levels near the top, in half spreads."""
 _LADDER_LEVELS = 9
+_DEEPEST_NEAR_RANK = 8
 _REFILL_LEVELS = 8
 
 
@@ -87,8 +88,7 @@ class Market:
     def __init__(self, universe: Universe, chance: Random) -> None:
         self._chance = chance
         self._values = {
-            asset: _Value(math.log(usd), _variance(universe, asset))
-            for asset, usd in universe.usd_value.items()
+            asset: _Value(math.log(usd), _variance(universe, asset)) for asset, usd in universe.usd_value.items()
         }
         self.events = 0
         self.pairs: dict[str, PairMarket] = {}
@@ -109,7 +109,7 @@ class Market:
         return self._symbols[min(place, len(self._symbols) - 1)]
 
     def event(self, symbol: str, depths: Iterable[int]) -> Event:
-        """An ordinary event on a pair. It may change nothing that the given depths show."""
+        """An ordinary event on a pair; subscribers at any depth see something of it."""
         pair, chance = self.pairs[symbol], self._chance
         self.events += 1
         anchor = self._anchor(pair)
@@ -131,7 +131,7 @@ class Market:
             side = chance.randrange(2)
             self._change_depth(pair, side, self._near_rank())
             if chance.random() < _SECOND_CHANGE_SHARE:
-                self._change_depth(pair, side, self._near_rank())
+                self._change_depth(pair, 1 - side, self._near_rank())
         self._tend(pair, anchor)
         return Event(pair.book.finish(scrambled=chance.random() < _SCRAMBLE_SHARE), taken)
 
@@ -144,9 +144,7 @@ class Market:
         self._quote_around(pair, anchor)
         return pair.book.finish()
 
-    def take(
-        self, symbol: str, side: str, lots: int, limit_ticks: int | None, depths: Iterable[int]
-    ) -> Event:
+    def take(self, symbol: str, side: str, lots: int, limit_ticks: int | None, depths: Iterable[int]) -> Event:
         """A taker's immediate-or-cancel order from outside: `side` buy eats asks."""
         pair = self.pairs[symbol]
         pair.book.begin(depths)
@@ -307,7 +305,8 @@ class Market:
                 book.put(side, levels.peekitem(rank)[0], self._lots(pair))
 
     def _near_rank(self) -> int:
-        return int(self._chance.expovariate(0.3))
+        """A rank that subscribers at depth 10 see, wherever in its neighbourhood a level is added."""
+        return min(int(self._chance.expovariate(0.3)), _DEEPEST_NEAR_RANK)
 
     def _gap(self, half_spread: float, rank: int, step: int) -> int:
         """Ticks to the next level, growing with distance from the top."""

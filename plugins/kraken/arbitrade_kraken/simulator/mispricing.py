@@ -105,7 +105,7 @@ class Planter:
             sells = dict(legs)[symbol] == "sell"
             # Both sides move: the pair is quoted around an anchor that puts the leg's side at `wanted`.
             best = pair.book.best(BID if sells else ASK)
-            assert best is not None  # noqa: S101 - product() is None otherwise
+            assert best is not None
             wanted = best * (1.0 + size) / gross if sells else best * gross / (1.0 + size)
             edge = pair.traits.half_spread
             step = pair.listing.tick_step

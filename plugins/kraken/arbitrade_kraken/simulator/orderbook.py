@@ -113,8 +113,7 @@ class OrderBook:
         at_depth: dict[int, tuple[Levels, Levels]] = {}
         for depth, edges in self._edges.items():
             bids, asks = (
-                self._visible(side, depth, edges[side], scrambled) if self._log[side] else []
-                for side in (BID, ASK)
+                self._visible(side, depth, edges[side], scrambled) if self._log[side] else [] for side in (BID, ASK)
             )
             if bids or asks:
                 at_depth[depth] = (bids, asks)

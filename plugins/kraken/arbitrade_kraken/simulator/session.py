@@ -64,9 +64,7 @@ class Venue(Protocol):
 class Session:
     """A connection as the exchange sees it. Once `closed` is set, the transport closes with its code."""
 
-    def __init__(
-        self, venue: Venue, connection_id: int, limit: RequestLimit, chance: Random, now_ns: int
-    ) -> None:
+    def __init__(self, venue: Venue, connection_id: int, limit: RequestLimit, chance: Random, now_ns: int) -> None:
         self.connection_id = connection_id
         self.closed: Closed | None = None
         self.silent = False
@@ -115,9 +113,7 @@ class Session:
             case _:
                 return [wire.rejected("Unsupported method", receipt, method=method)]
 
-    def _change_subscriptions(
-        self, method: str, params: dict[str, Any], receipt: wire.Receipt
-    ) -> list[bytes]:
+    def _change_subscriptions(self, method: str, params: dict[str, Any], receipt: wire.Receipt) -> list[bytes]:
         wanted = _wanted(params)
         if isinstance(wanted, str):
             return [wire.rejected(wanted, receipt, method=method)]
@@ -131,9 +127,7 @@ class Session:
             data += frames
         return answers + data
 
-    def _subscribe(
-        self, wanted: "_Wanted", symbol: object, receipt: wire.Receipt
-    ) -> tuple[bytes, list[bytes]]:
+    def _subscribe(self, wanted: "_Wanted", symbol: object, receipt: wire.Receipt) -> tuple[bytes, list[bytes]]:
         if not isinstance(symbol, str) or (symbol and not self._venue.lists(symbol)):
             error = f"Currency pair not supported {symbol}"
             return wire.rejected(error, receipt, method="subscribe", symbol=symbol), []
@@ -143,9 +137,7 @@ class Session:
         subscription = Subscription(self, wanted.channel, symbol, wanted.depth)
         self.subscriptions[key] = subscription
         answer = wire.acknowledged("subscribe", wanted.result(symbol, wanted.snapshot), receipt)
-        return answer, self._venue.subscribed(
-            subscription, snapshot=wanted.snapshot, now_ns=receipt.time_in_ns
-        )
+        return answer, self._venue.subscribed(subscription, snapshot=wanted.snapshot, now_ns=receipt.time_in_ns)
 
     def _unsubscribe(self, wanted: "_Wanted", symbol: object, receipt: wire.Receipt) -> bytes:
         subscription = None

@@ -21,9 +21,7 @@ def frames(exchange: SimulatedExchange, count: int, *, depth: int = 10) -> Itera
     pending = 0
     for start in range(0, len(symbols), _SYMBOLS_PER_REQUEST):
         params = {"channel": "book", "symbol": symbols[start : start + _SYMBOLS_PER_REQUEST], "depth": depth}
-        for frame in session.receive(
-            orjson.dumps({"method": "subscribe", "params": params}), exchange.now_ns
-        ):
+        for frame in session.receive(orjson.dumps({"method": "subscribe", "params": params}), exchange.now_ns):
             if frame.startswith(_SNAPSHOT):
                 yield frame
     while pending < count:

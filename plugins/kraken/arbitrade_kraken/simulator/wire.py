@@ -31,9 +31,7 @@ def fixed(units: int, decimals: int) -> str:
     return f"{text[:-decimals]}.{text[-decimals:]}"
 
 
-def book(
-    kind: str, pair: PairListing, sides: tuple[Levels, Levels], checksum: int, timestamp_ns: int
-) -> bytes:
+def book(kind: str, pair: PairListing, sides: tuple[Levels, Levels], checksum: int, timestamp_ns: int) -> bytes:
     """A `book` snapshot or update; `sides` are bids and asks."""
     bids, asks = sides
     price, qty = pair.price_precision, pair.qty_precision

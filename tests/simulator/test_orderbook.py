@@ -1,14 +1,14 @@
-"""One book as its subscribers see it: whatever happens, view plus change equals the new view, at every depth."""
+"""One book as its subscribers see it: whatever happens, view plus change equals the new view, at every
+depth."""
 
-from arbitrade_kraken.simulator.orderbook import ASK, BID, Levels, OrderBook
 from hypothesis import given
 from hypothesis import strategies as st
 
+from arbitrade_kraken.simulator.orderbook import ASK, BID, Levels, OrderBook
+
 DEPTHS = (1, 3, 10)
 
-puts = st.lists(
-    st.tuples(st.sampled_from((BID, ASK)), st.integers(1, 25), st.integers(0, 4)), min_size=1, max_size=6
-)
+puts = st.lists(st.tuples(st.sampled_from((BID, ASK)), st.integers(1, 25), st.integers(0, 4)), min_size=1, max_size=6)
 
 
 def applied(view: Levels, change: Levels, depth: int, *, reverse: bool) -> Levels:

@@ -1,9 +1,14 @@
 """Kraken's checksum: the documented example, and the recorded frames."""
 
+import os
+from pathlib import Path
+
 import pytest
+
 from arbitrade_kraken.simulator.checksum import checksum
-from conftest import CAPTURES
-from lexeme_client import Client, stripped
+from tests.simulator.lexeme_client import Client, stripped
+
+CAPTURES = Path(__file__).parents[2].parent / "shared" / "kraken" / "captures"
 
 # The guide's example (PROTOCOL 1.7).
 ASKS = (
@@ -40,7 +45,7 @@ def test_a_thin_book_uses_the_levels_it_has() -> None:
 )
 def test_recorded_vectors(name: str, sums: list[int]) -> None:
     file = CAPTURES / "frames" / name
-    if not file.exists():
+    if not file.exists() and not os.environ.get("CI"):
         pytest.skip(f"no recorded frames beside the checkout: {file}")
     client = Client(10)
     seen = []
@@ -48,10 +53,7 @@ def test_recorded_vectors(name: str, sums: list[int]) -> None:
         client.see(line)
         if client.books and '"channel":"book","type"' in line:
             (book,) = client.books.values()
-            bids, asks = (
-                [(int(stripped(price)), int(stripped(qty))) for price, qty in side] for side in book.levels()
-            )
+            bids, asks = ([(int(stripped(price)), int(stripped(qty))) for price, qty in side] for side in book.levels())
             seen.append(checksum(asks, bids))
     assert client.wrong == 0
     assert seen == sums
-

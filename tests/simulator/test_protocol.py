@@ -48,10 +48,14 @@ def test_status_comes_first_with_an_id_beyond_float_precision() -> None:
     ((to, frame),) = exchange.advance(T0)
     assert to is session
     assert session.connection_id > 2**53
-    assert frame == (
-        f'{{"channel":"status","type":"update","data":[{{"version":"2.0.10","system":"online",'
-        f'"api_version":"v2","connection_id":{session.connection_id},"upcoming_maintenance":[],"emergency":[]}}]}}'
-    ).encode()
+    assert (
+        frame
+        == (
+            f'{{"channel":"status","type":"update","data":[{{"version":"2.0.10","system":"online",'
+            f'"api_version":"v2","connection_id":{session.connection_id},'
+            f'"upcoming_maintenance":[],"emergency":[]}}]}}'
+        ).encode()
+    )
 
 
 def test_heartbeats_every_second_from_the_first_subscription_on_busy_or_not() -> None:
@@ -148,9 +152,7 @@ def test_observed_rejections_word_for_word() -> None:
         r'"symbol":"XBT/USDT",TIMES\}',
     )
     (answer,) = session.receive(request("subscribe", channel="book", symbol=["BTC/USD"], depth=11), T0)
-    assert is_just(
-        answer, r'\{"error":"Subscription depth not supported","method":"subscribe","success":false,TIMES\}'
-    )
+    assert is_just(answer, r'\{"error":"Subscription depth not supported","method":"subscribe","success":false,TIMES\}')
     (answer,) = session.receive(request("subscribe", 3, channel="books", symbol=["BTC/USD"]), T0)
     assert is_just(
         answer, r'\{"error":"Subscription name invalid","method":"subscribe","req_id":3,"success":false,TIMES\}'
@@ -175,7 +177,8 @@ def test_unsubscribe_must_carry_the_depth() -> None:
     (answer,) = session.receive(request("unsubscribe", channel="book", symbol=["BTC/USD"], depth=100), T0)
     assert is_just(
         answer,
-        r'\{"method":"unsubscribe","result":\{"channel":"book","depth":100,"symbol":"BTC/USD"\},"success":true,TIMES\}',
+        r'\{"method":"unsubscribe","result":\{"channel":"book","depth":100,"symbol":"BTC/USD"\},'
+        r'"success":true,TIMES\}',
     )
     Control(exchange).nudge("BTC/USD", 5)
     assert exchange.advance(T0) == []

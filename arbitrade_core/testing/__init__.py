@@ -1,0 +1,1 @@
+"""Kit for tests: an engine on simulated time, without sockets, threads or a database."""
