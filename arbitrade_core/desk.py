@@ -54,6 +54,8 @@ class DeskTerms:
     reserve: Mapping[str, Decimal]
     """never spent, by asset"""
     leg_ban_ns: int
+    cooldown_ns: int
+    """how long a cycle rests after a plan: then the active set is offered again, since no message may come (TRADING 4)"""
 
 
 class DeskPort(Protocol):
@@ -89,6 +91,7 @@ ALARM_EVERY_NS = 60_000_000_000
 """Refusals that people must hear of come on every message while they last: one alert a minute and check."""
 
 REVALUE_NS = 5_000_000_000
+"""How often inventory is marked, and refusals that time alone may end (loss windows, stale books) are put again."""
 
 STALENESS_CHECK = "book_health"
 """The check whose refusals are the funnel's `stale`; it is asked again at the last look."""
@@ -133,6 +136,7 @@ class Desk:
         self._plans = 0
         self._claims = Claims()
         self._bans: dict[LegId, Ns] = {}
+        self._refused_since_look = False
         self._alarmed: dict[str, Ns] = {}
         """when each check last raised an alert"""
         self._fee_factor: list[float] = []
@@ -162,7 +166,7 @@ class Desk:
     def consider(self, candidates: Sequence[Candidate], now: Ns) -> None:
         """Price all, best first ask the gate; each approval leaves less for the next (TRADING 6)."""
         self._now = now
-        plans = self._priced([c for c in candidates if not self.conductor.carries(c.key)], now)
+        plans = self._priced(self._free(candidates), now)
         while plans:
             plans.sort(key=lambda entry: (-entry[1].profit_valued, entry[1].key))
             candidate, plan = plans.pop(0)
@@ -174,6 +178,16 @@ class Desk:
                 plans = self._priced([left for left, _ in plans], now)
             else:
                 self._refused(candidate, plan, verdict, now)
+
+    def _free(self, candidates: Sequence[Candidate]) -> list[Candidate]:
+        """Those that no open plan is on."""
+        free: list[Candidate] = []
+        for candidate in candidates:
+            if self.conductor.carries(candidate.key):
+                self.funnel.count(candidate.key, Reached.BUSY)
+            else:
+                free.append(candidate)
+        return free
 
     def _priced(self, candidates: Sequence[Candidate], now: Ns) -> list[tuple[Candidate, Plan]]:
         plans = []
@@ -272,6 +286,7 @@ class Desk:
         return replace(plan, id=plan_id, legs=legs)
 
     def _refused(self, candidate: Candidate, plan: Plan, refused: Refused, now: Ns) -> None:
+        self._refused_since_look = True
         stage = Reached.STALE if refused.check == STALENESS_CHECK else Reached.REFUSED
         self.funnel.count(candidate.key, stage, None if stage is Reached.STALE else refused.check)
         self.last_stop[candidate.key] = f"{refused.check}: {refused.reason}"
@@ -302,6 +317,7 @@ class Desk:
             levels = self.depth(leg.leg.id)
             self._claims.promise(leg.order_id, leg.leg.pair_id, leg.leg.side, levels, pair.lots(leg.qty))
         run = self.conductor.admit(approved, now)
+        self._port.clockwork.at(now + self.terms.cooldown_ns, lambda at: self._port.offer_again())
         record = self._stream.record("plan", now, plan_record(plan, approved.checks))
         self._port.append(record, lambda at: self._last_look(run.plan, at))
 
@@ -423,8 +439,10 @@ class Desk:
             self._journal("desk_halt", now, {"desk": self.id, "reason": reason})
             self._port.notify(Severity.CRITICAL, "desk.halt", f"desk {self.id} halted: {reason}", now)
 
-    def resume(self) -> None:
-        self.halt_reason = None
+    def resume(self, actor: str, now: Ns) -> None:
+        if self.halt_reason is not None:
+            self._journal("desk_resume", now, {"desk": self.id, "was": self.halt_reason, "actor": actor})
+            self.halt_reason = None
         self.conductor.forgive()
 
     def freed(self) -> None:
@@ -520,6 +538,9 @@ class Desk:
     def _revalue(self, now: Ns) -> None:
         """From time to time: drawdown is measured at these moments and at every plan's end."""
         self.conductor.results.revalue(self.ledger.balances(), self._mark)
+        if self._refused_since_look:
+            self._refused_since_look = False
+            self._port.offer_again()
         self._port.clockwork.at(now + REVALUE_NS, self._revalue)
 
 

@@ -93,7 +93,8 @@ class Engine:
         self._fees_wanted = False
         self._offer_again: set[str] = set()
         self._waiting: dict[str, list[tuple[int, Callable[[Ns], None]]]] = {}
-        self._crossed_since: dict[PairId, Ns] = {}
+        self._watched_crossed: set[PairId] = set()
+        """pairs with a timer that looks whether the book is still crossed"""
         self._taken_on: set[PairId] = set()
         """pairs on which some desk's venue holds liquidity taken that the book still shows"""
         self._handlers: dict[type, Callable[[Any], None]] = {
@@ -134,13 +135,13 @@ class Engine:
         if self.timers.next_due <= now:
             self._run_timers(now)
         self.now = now
-        self._handlers[type(event)](event)
-        if self._reindex or self._offer_again or self._records:
+        if type(event) is Frame:
+            self._on_frame(event)
+        else:
+            self._handlers[type(event)](event)
+        if self._commands or self._records or self._reindex or self._offer_again:
             return self._finish(now)
-        if not self._commands:
-            return ()
-        commands, self._commands = self._commands, []
-        return commands
+        return ()
 
     @property
     def deadline(self) -> Ns:
@@ -259,14 +260,20 @@ class Engine:
 
     def _watch_crossed(self, pair: PairId, now: Ns) -> None:
         """A crossed book is out of use by itself; one that stays crossed is quarantined and fetched anew."""
-        if not self.market.blocks[pair] & Block.CROSSED or pair in self._crossed_since:
+        if not self.market.blocks[pair] & Block.CROSSED or pair in self._watched_crossed:
             return
-        self._crossed_since[pair] = now
+        self._watched_crossed.add(pair)
 
         def look(at: Ns) -> None:
-            del self._crossed_since[pair]
-            if self.market.blocks[pair] & Block.CROSSED:
-                self.quarantine(pair, f"crossed for {CROSSED_LIMIT_NS // 10**9} s", at)
+            if not self.market.blocks[pair] & Block.CROSSED:
+                self._watched_crossed.discard(pair)
+                return
+            due = self.market.crossed_since[pair] + CROSSED_LIMIT_NS
+            if due > at:  # it was uncrossed in between
+                self.timers.at(due, look)
+                return
+            self._watched_crossed.discard(pair)
+            self.quarantine(pair, f"crossed for {CROSSED_LIMIT_NS // 10**9} s", at)
 
         self.timers.at(now + CROSSED_LIMIT_NS, look)
 
@@ -360,6 +367,7 @@ class Engine:
         if status != self.exchange_status:
             self._record("exchange_status", now, {"was": self.exchange_status, "status": status})
             self.exchange_status = status
+            self._offer_again |= {desk.id for desk in self.desks}
 
     # --- connections ---
 
@@ -466,7 +474,7 @@ class Engine:
             self._record("resume", event.now, {"was": self.halted, "actor": event.actor})
             self.halted = None
         for desk in self.desks:
-            desk.resume()
+            desk.resume(event.actor, event.now)
         self._offer_again |= {desk.id for desk in self.desks}
 
     def _on_drain(self, event: Drain) -> None:

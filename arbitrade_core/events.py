@@ -21,7 +21,7 @@ type ConnId = int
 """One connection attempt; never used again after it closed."""
 
 
-class BookUpdate(msgspec.Struct, kw_only=True):
+class BookUpdate(msgspec.Struct):
     """Changes of one book, as a feed hands them to the market: `(ticks, lots)`, lots 0 deletes, later wins.
 
     A feed subclasses this with what it needs to prove the book afterwards.

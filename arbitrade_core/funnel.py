@@ -17,13 +17,15 @@ from arbitrade_core.spi import Detection
 class Reached(IntEnum):
     """The furthest stage an offer survived, or where it ended after all of them; ordered."""
 
+    BUSY = -1
+    """not looked at: a plan on this very cycle is under way"""
     CANDIDATE = 0
     """above the hurdle, not profitable once its fees were computed exactly, or not priceable (no mark, no fee)"""
     AFTER_FEES = 1
     AFTER_ROUNDING = 2
     AFTER_DEPTH = 3
     AFTER_BUFFERS = 4
-    """good, but the desk could not act: halted, journal lost, already busy with this cycle"""
+    """a plan: it goes on to the risk gate, so no offer ends here"""
     REFUSED = 5
     """by a risk check"""
     STALE = 6
@@ -58,12 +60,12 @@ class DeskFunnel:
             return sum(count for furthest, count in reached.items() if furthest >= stage)
 
         return {
-            "candidates": beyond(Reached.CANDIDATE),
+            "candidates": reached.total(),
+            "desk_busy": reached[Reached.BUSY],
             "priced_after_fees": beyond(Reached.AFTER_FEES),
             "after_rounding": beyond(Reached.AFTER_ROUNDING),
             "after_depth": beyond(Reached.AFTER_DEPTH),
             "after_buffers": beyond(Reached.AFTER_BUFFERS),
-            "desk_busy": reached[Reached.AFTER_BUFFERS],
             "refused": dict(sorted(refused.items())),
             "stale": reached[Reached.STALE],
             "gone": reached[Reached.GONE],

@@ -55,13 +55,14 @@ class Market:
         self.clock_offset_ns = 0
         """exchange clock minus ours"""
         self.crossed_count = 0
+        self.crossed_since: list[Ns] = []
+        """when each pair's book last became crossed"""
         self.assets: dict[str, Asset] = {}
         self._ids: dict[str, PairId] = {}
         self._scale: list[float] = []
         self._carrier: list[ConnId | None] = []
         self._changed: list[Ns] = []
         self._last: list[BookUpdate | None] = []
-        self._received: list[Ns] = []
         self._pairs_of: dict[str, list[PairId]] = {}
 
     # --- listing ---
@@ -98,8 +99,8 @@ class Market:
         self._scale.append(10.0**pair.price_decimals)
         self._carrier.append(None)
         self._changed.append(0)
+        self.crossed_since.append(0)
         self._last.append(None)
-        self._received.append(0)
         self._pairs_of.setdefault(pair.base, []).append(pair_id)
         self._pairs_of.setdefault(pair.quote, []).append(pair_id)
         self._status(pair_id)
@@ -119,13 +120,17 @@ class Market:
         if self.blocks[pair] & _NEEDS_SNAPSHOT:
             return IGNORED
         book = self.books[pair]
-        depth = self.depth
+        bids, asks = book.bids.keys, book.asks.keys
+        bid = bids[0] if bids else None
+        ask = asks[0] if asks else None
         if update.bids:
-            book.bids.change(update.bids, depth)
+            book.bids.change(update.bids, self.depth)
         if update.asks:
-            book.asks.change(update.asks, depth)
-        self._changed[pair] = self._received[pair] = now
+            book.asks.change(update.asks, self.depth)
+        self._changed[pair] = now
         self._last[pair] = update
+        if bids and asks and bids[0] == bid and asks[0] == ask:
+            return 0
         return self._rerate(pair)
 
     def restore(self, update: BookUpdate, now: Ns) -> int:
@@ -137,7 +142,7 @@ class Market:
         self.block(pair, Block.NO_BOOK)
         book = self.books[pair]
         book.apply(update.bids, update.asks, snapshot=True)
-        self._changed[pair] = self._received[pair] = now
+        self._changed[pair] = now
         # A snapshot carries the time of the book's last change, not of its sending (PROTOCOL 1.7, rule 7).
         self._last[pair] = None
         if not update.verify(book):
@@ -152,6 +157,7 @@ class Market:
         if bids and asks and -bids[0] >= asks[0]:
             if not blocks & _CROSSED:
                 self.crossed_count += 1
+                self.crossed_since[pair] = self._changed[pair]
                 self.blocks[pair] = blocks = blocks | _CROSSED
         elif blocks & _CROSSED:
             self.blocks[pair] = blocks = blocks & ~_CROSSED
@@ -223,7 +229,7 @@ class Market:
         if sent is None:
             # A book fresh from its snapshot has shown no lag yet: it is as young as its connection.
             return 0 if last is None and self.usable(pair) else None
-        return self._received[pair] + self.clock_offset_ns - sent
+        return self._changed[pair] + self.clock_offset_ns - sent
 
     def changed_age_ns(self, pair: PairId, now: Ns) -> int | None:
         return now - self._changed[pair] if self._changed[pair] else None

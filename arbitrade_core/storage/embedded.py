@@ -22,7 +22,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -34,12 +34,12 @@ import asyncpg
 import structlog
 
 from arbitrade_core.errors import StorageError
-from arbitrade_core.storage.binaries import Binaries, choose, find_all
+from arbitrade_core.storage.binaries import Binaries
+from arbitrade_core.storage.homes import find_home
 from arbitrade_core.storage.locks import Gate, ServerLock, UsersLock
-from arbitrade_core.storage.runas import NOBODY, RunAs, candidates, hand_over
+from arbitrade_core.storage.runas import RunAs, hand_over
 
 USER: Final = "arbitrade"
-_ROOTS_OTHER_PLACE = Path("/var/lib/arbitrade")
 _START_S = 120.0
 _STOP_S = 30
 _GATE_S = _START_S + 2 * _STOP_S
@@ -120,7 +120,8 @@ class EmbeddedServer:
             raise StorageError(f"the server in {self._data_dir} is already in use by this object")
         self._make_data_dir()
         with self._gate():
-            self._settle()
+            home = find_home(self._data_dir)
+            self._home, self._run_as, self._binaries = home.path, home.run_as, home.binaries
             users = UsersLock(self._home / "users.lock")
             try:
                 self._bring_up()
@@ -166,30 +167,6 @@ class EmbeddedServer:
                 f"cannot write to the data directory {self._data_dir}: {error.strerror}; make it writable"
                 " for this user or set ARBITRADE_DATA_DIR to one that is"
             ) from error
-
-    def _settle(self) -> None:
-        """Choose programs, directory and user; existing data decides, else what works."""
-        places = [self._data_dir]
-        if _UNIX and os.geteuid() == 0:
-            name = hashlib.sha256(str(self._data_dir).encode()).hexdigest()[:12]
-            places.append(_ROOTS_OTHER_PLACE / name)
-        clusters: dict[int, Path] = {}
-        for place in places:
-            for major, home in _homes(place).items():
-                clusters.setdefault(major, home)
-        binaries = choose(find_all(), clusters)
-        if binaries.major in clusters:
-            home = clusters[binaries.major]
-            run_as = _first_working(home, binaries)
-            if run_as is None:
-                raise StorageError(
-                    f"cannot run PostgreSQL as uid {home.stat().st_uid}, the owner of {home}: that user must"
-                    f" reach the directory and may need to read {binaries.folder}; start as that user"
-                    " instead"
-                )
-        else:
-            home, run_as = _new_home(places, binaries)
-        self._home, self._run_as, self._binaries = home, run_as, binaries
 
     def _own(self, path: Path) -> Path:
         if self._run_as.uid:
@@ -415,50 +392,6 @@ async def embedded_server(
     finally:
         with anyio.CancelScope(shield=True):
             await anyio.to_thread.run_sync(server.stop)
-
-
-def _homes(place: Path) -> dict[int, Path]:
-    """Directories with data below `place`, by major version."""
-    homes: dict[int, Path] = {}
-    with suppress(FileNotFoundError, PermissionError):
-        for home in place.iterdir():
-            name, _, major = home.name.partition("-")
-            if name == "postgres" and major.isdigit() and _holds_data(home):
-                homes[int(major)] = home
-    return homes
-
-
-def _holds_data(home: Path) -> bool:
-    try:
-        return home.joinpath("data").exists()
-    except PermissionError:
-        return True  # somebody else's: to be told apart from none at all
-
-
-def _first_working(home: Path, binaries: Binaries) -> RunAs | None:
-    program = binaries.path("postgres")
-    return next((run_as for run_as in candidates(home) if run_as.works(home, program)), None)
-
-
-def _new_home(places: list[Path], binaries: Binaries) -> tuple[Path, RunAs]:
-    home = places[0]
-    for place in places:
-        place.mkdir(parents=True, exist_ok=True)
-        home = place / f"postgres-{binaries.major}"
-        home.mkdir(mode=0o700, exist_ok=True)
-        run_as = _first_working(home, binaries)
-        if run_as is None and _UNIX and os.geteuid() == 0:
-            hand_over(home, NOBODY)
-            run_as = _first_working(home, binaries)
-        if run_as is not None:
-            return home, run_as
-    if not _UNIX or os.geteuid() != 0:
-        raise StorageError(f"cannot write to {home}; make it writable for this user or set ARBITRADE_DATA_DIR")
-    raise StorageError(
-        f"PostgreSQL refuses to run as root; user namespaces are denied here and uid {NOBODY} can reach"
-        f" neither {' nor '.join(map(str, places))} or cannot run {binaries.path('postgres')}; set"
-        " ARBITRADE_DATA_DIR to a directory everybody can reach, or start as a normal user"
-    )
 
 
 def _lock_file_line(data: Path, line: int) -> int | None:

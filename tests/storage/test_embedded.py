@@ -15,7 +15,7 @@ import asyncpg
 import pytest
 
 from arbitrade_core.errors import StorageError
-from arbitrade_core.storage import embedded, runas
+from arbitrade_core.storage import homes, runas
 from arbitrade_core.storage.binaries import Binaries, choose, find_all
 from arbitrade_core.storage.embedded import EmbeddedServer
 from arbitrade_core.storage.locks import ServerLock
@@ -253,7 +253,7 @@ def test_an_older_system_postgres_serves_too(fresh: EmbeddedServer, monkeypatch:
     older = [binaries for binaries in find_all() if binaries.major < 17]
     if not older:
         pytest.skip("no PostgreSQL below 17 on this machine")
-    monkeypatch.setattr(embedded, "find_all", lambda: older)
+    monkeypatch.setattr(homes, "find_all", lambda: older)
     fresh.start()
     assert answer(fresh, "SHOW server_version_num") is not None
     assert fresh.home.name == f"postgres-{older[0].major}"
@@ -286,7 +286,7 @@ def test_root_without_namespaces_runs_it_as_nobody(fresh: EmbeddedServer, monkey
 @as_root
 def test_root_without_namespaces_goes_where_nobody_can_go(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     deny_namespaces(monkeypatch)
-    monkeypatch.setattr(embedded, "_ROOTS_OTHER_PLACE", place / "var")
+    monkeypatch.setattr(homes, "_ROOTS_OTHER_PLACE", place / "var")
     private = place / "private"
     private.mkdir(mode=0o700)
     server = EmbeddedServer(private / "data", fsync=False)

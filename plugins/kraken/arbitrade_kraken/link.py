@@ -23,7 +23,9 @@ from arbitrade_kraken.pacing import (
 from arbitrade_kraken.protocol import Event, Protocol
 from arbitrade_kraken.settings import KrakenSettings
 from arbitrade_kraken.subscriptions import RESYNC_DELAYS_NS, Stage, Subscriptions
-from arbitrade_kraken.wire import DECODE_ERRORS, decode_book_frame
+from arbitrade_kraken.wire import DECODE_ERRORS, BookFrame, decode_book_frame
+
+_LIVE = Stage.LIVE
 
 RECONNECT_DELAYS_NS: Sequence[Ns] = (0, SECOND // 4, SECOND // 2, SECOND, 2 * SECOND, 5 * SECOND)
 """At once a handful of times with growing delay, then at most once per 5 s (PROTOCOL 1.1)."""
@@ -176,9 +178,22 @@ class Link:
             frame = decode_book_frame(data)
         except DECODE_ERRORS:
             return self._receive_slowly(data, now)
-        if frame.channel != "book" or frame.type not in ("update", "snapshot"):
+        if frame.channel != "book":
             return self._receive_slowly(data, now)
-        snapshot = frame.type == "snapshot"
+        if frame.type == "update":
+            # What nearly every frame is: one book that is live.
+            if len(frame.data) == 1:
+                book = frame.data[0]
+                subscription = self.books.by_symbol.get(book.symbol)
+                if subscription is not None and subscription.stage is _LIVE:
+                    update = subscription.reader.read(book, False)
+                    return self._receive_slowly(data, now) if update is None else (update,)
+            return self._receive_books(frame, data, False, now)
+        if frame.type == "snapshot":
+            return self._receive_books(frame, data, True, now)
+        return self._receive_slowly(data, now)
+
+    def _receive_books(self, frame: BookFrame, data: bytes, snapshot: bool, now: Ns) -> Sequence[BookUpdate]:
         books = self.books
         updates: list[BookUpdate] = []
         for book in frame.data:

@@ -74,18 +74,18 @@ class Subscriptions:
         """books and frames that were left aside without being faults, by kind"""
         self._port = port
         self._settings = settings
-        self._by_symbol: dict[str, Subscription] = {}
+        self.by_symbol: dict[str, Subscription] = {}
 
     @property
     def size(self) -> int:
         """Pairs that are wanted."""
-        return sum(subscription.wanted for subscription in self._by_symbol.values())
+        return sum(subscription.wanted for subscription in self.by_symbol.values())
 
     def add(self, pair_id: PairId, pair: Pair, now: Ns) -> None:
         """Carry this pair's book. One that is being dropped is taken back once unsubscribed."""
-        known = self._by_symbol.get(pair.symbol)
+        known = self.by_symbol.get(pair.symbol)
         if known is None:
-            self._by_symbol[pair.symbol] = Subscription(
+            self.by_symbol[pair.symbol] = Subscription(
                 pair_id, pair, self._reader(pair_id, pair), Stage.QUEUED, now, Backoff(RESYNC_DELAYS_NS)
             )
             return
@@ -95,12 +95,12 @@ class Subscriptions:
 
     def drop(self, symbol: str, now: Ns) -> None:
         """Carry it no longer."""
-        subscription = self._by_symbol[symbol]
+        subscription = self.by_symbol[symbol]
         subscription.wanted = False
         self._uncarry(subscription, now)
         match subscription.stage:
             case Stage.QUEUED:
-                del self._by_symbol[symbol]
+                del self.by_symbol[symbol]
             case Stage.UNSUBSCRIBING:
                 pass
             case _:
@@ -108,7 +108,7 @@ class Subscriptions:
 
     def relist(self, pair: Pair, now: Ns) -> None:
         """The pair's listing changed. New precisions or increments need a new book; a new status may end a wait."""
-        subscription = self._by_symbol[pair.symbol]
+        subscription = self.by_symbol[pair.symbol]
         old = subscription.pair
         self._relist(subscription, pair)
         if _grid(old) != _grid(pair) and subscription.stage in (Stage.SUBSCRIBING, Stage.LIVE):
@@ -124,13 +124,13 @@ class Subscriptions:
 
     def resync(self, symbol: str, now: Ns) -> None:
         """The pair's book is wrong: get a fresh snapshot, later and later when that repeats."""
-        subscription = self._by_symbol[symbol]
+        subscription = self.by_symbol[symbol]
         if subscription.stage is Stage.LIVE:
             self._fail(subscription, "its book had to be fetched again", now)
 
     def listening(self, symbol: str, snapshot: bool, now: Ns) -> Subscription | None:
         """The subscription whose book this is, when its messages are to be read now."""
-        subscription = self._by_symbol.get(symbol)
+        subscription = self.by_symbol.get(symbol)
         if subscription is None:
             self._port.fault("unknown_symbol", f"a book of {symbol[:40]!r}, which was not asked for", now)
             return None
@@ -174,7 +174,7 @@ class Subscriptions:
         if len(names) > _MOST_BLAMED:
             return  # a list of instruments, not a book
         for name in names:
-            subscription = self._by_symbol.get(name.decode("utf-8", "replace"))
+            subscription = self.by_symbol.get(name.decode("utf-8", "replace"))
             if subscription is not None:
                 self._distrust(subscription, f"a frame that names it could not be read ({kind})", now)
 
@@ -187,23 +187,23 @@ class Subscriptions:
 
     def subscribed(self, symbol: str, now: Ns) -> None:
         """Confirmed: now the snapshot is waited for."""
-        subscription = self._by_symbol.get(symbol)
+        subscription = self.by_symbol.get(symbol)
         if subscription is not None and subscription.stage is Stage.SUBSCRIBING:
             subscription.due = now + self._settings.snapshot_timeout_ms * MILLISECOND
 
     def unsubscribed(self, symbol: str, now: Ns) -> None:
         """Confirmed, or there was nothing to leave: subscribe anew, unless it is wanted no longer."""
-        subscription = self._by_symbol.get(symbol)
+        subscription = self.by_symbol.get(symbol)
         if subscription is None or subscription.stage is not Stage.UNSUBSCRIBING:
             return
         if subscription.wanted:
             subscription.stage, subscription.due = Stage.QUEUED, now
         else:
-            del self._by_symbol[symbol]
+            del self.by_symbol[symbol]
 
     def refused(self, symbol: str, error: str, *, answered: bool, now: Ns) -> None:
         """Not subscribed. Without an answer it may be all the same, so it is left first."""
-        subscription = self._by_symbol.get(symbol)
+        subscription = self.by_symbol.get(symbol)
         if subscription is None or subscription.stage is not Stage.SUBSCRIBING:
             return  # its snapshot came: the book proves itself
         if not answered:
@@ -243,29 +243,29 @@ class Subscriptions:
 
     def lost(self, now: Ns) -> None:
         """The connection is gone: all books are out of use, to be subscribed to on the next one."""
-        for symbol, subscription in list(self._by_symbol.items()):
+        for symbol, subscription in list(self.by_symbol.items()):
             self._uncarry(subscription, now)
             if subscription.wanted:
                 subscription.stage, subscription.due = Stage.QUEUED, now
             else:
-                del self._by_symbol[symbol]
+                del self.by_symbol[symbol]
 
     def expire(self, now: Ns) -> None:
         """Snapshots that did not come in time: start these books anew."""
-        for subscription in self._by_symbol.values():
+        for subscription in self.by_symbol.values():
             if subscription.stage is Stage.SUBSCRIBING and subscription.due <= now:
                 self._port.fault("snapshot_missing", subscription.pair.symbol, now)
                 self._fail(subscription, "no snapshot came", now)
 
     def next_due(self, stages: Collection[Stage]) -> Ns | None:
         """When the first of those in these stages is due."""
-        return min((one.due for one in self._by_symbol.values() if one.stage in stages), default=None)
+        return min((one.due for one in self.by_symbol.values() if one.stage in stages), default=None)
 
     def due(self, stage: Stage, next_stage: Stage, now: Ns) -> list[str]:
         """Symbols waiting in a stage whose time has come, moved on to the next one: as many as a message takes."""
         symbols: list[str] = []
         wait = self._settings.ack_timeout_ms + self._settings.snapshot_timeout_ms
-        for symbol, subscription in self._by_symbol.items():
+        for symbol, subscription in self.by_symbol.items():
             if subscription.stage is stage and subscription.due <= now:
                 subscription.stage = next_stage
                 subscription.due = now + wait * MILLISECOND

@@ -76,25 +76,28 @@ class TriangularDetector:
         return {leg >> 1 for leg, row in enumerate(self._through) if row}
 
     def on_change(self, pair: PairId, rose: int, now: Ns) -> Sequence[Finding]:
-        lifted: set[int] = set()
-        if rose:
-            rate = self._rate
-            if rose & SELL_ROSE:
-                leg = 2 * pair
-                self._rises[leg] += 1
-                need = self._floor / rate[leg]
-                for number, b, c in self._through[leg]:
-                    if rate[b] * rate[c] > need:
-                        lifted.add(number)
-            if rose & BUY_ROSE:
-                leg = 2 * pair + 1
-                self._rises[leg] += 1
-                need = self._floor / rate[leg]
-                for number, b, c in self._through[leg]:
-                    if rate[b] * rate[c] > need:
-                        lifted.add(number)
+        if not rose:
+            return self._weigh(pair, rose, set()) if pair in self._active_on else ()
+        rate = self._rate
+        lifted: set[int] | None = None
+        if rose & SELL_ROSE:
+            leg = 2 * pair
+            self._rises[leg] += 1
+            need = self._floor / rate[leg]
+            for number, b, c in self._through[leg]:
+                if rate[b] * rate[c] > need:
+                    lifted = lifted or set()
+                    lifted.add(number)
+        if rose & BUY_ROSE:
+            leg = 2 * pair + 1
+            self._rises[leg] += 1
+            need = self._floor / rate[leg]
+            for number, b, c in self._through[leg]:
+                if rate[b] * rate[c] > need:
+                    lifted = lifted or set()
+                    lifted.add(number)
         if lifted or pair in self._active_on:
-            return self._weigh(pair, rose, lifted)
+            return self._weigh(pair, rose, lifted or set())
         return ()
 
     def active(self) -> Sequence[Finding]:
