@@ -13,6 +13,7 @@ from typing import Any
 import asyncpg
 
 from arbitrade_core.domain import Fee, Fill, LedgerRow, Leg, Ns, Order, Side
+from arbitrade_core.errors import StorageError
 from arbitrade_core.journal import Fields
 from arbitrade_core.ledger import Ledger
 from arbitrade_core.money import ZERO, exact, plain
@@ -46,8 +47,14 @@ class Recovered:
 
 
 async def recover(pool: "asyncpg.Pool[Any]", desk_id: str, now: Ns) -> Recovered:
-    """Read one paper desk's state; its journal stream has the desk's name."""
+    """Read one paper desk's state; its journal stream has the desk's name. Raises StorageError when it cannot be told."""
     async with pool.acquire() as connection:
+        lost = await connection.fetchval("SELECT count(*) FROM projection_failures WHERE stream = $1", desk_id)
+        if lost:
+            raise StorageError(
+                f"{lost} journal records of desk {desk_id!r} could not be turned into table rows, so what it left open"
+                f" cannot be told; see table projection_failures, or begin a new account in another database"
+            )
         opened = await connection.fetchrow(
             "SELECT seq, data FROM journal WHERE stream = $1 AND kind = 'balances' ORDER BY seq DESC LIMIT 1",
             desk_id,
@@ -75,7 +82,7 @@ async def recover(pool: "asyncpg.Pool[Any]", desk_id: str, now: Ns) -> Recovered
         )
         past = await connection.fetch(
             "SELECT key, decided_ns, ended_ns, outcome, profit_valued"
-            " FROM cycles WHERE desk_id = $1 AND ended_ns IS NOT NULL AND outcome IS NOT NULL AND decided_ns >= $2"
+            " FROM cycles WHERE desk_id = $1 AND ended_ns IS NOT NULL AND state <> 'dropped' AND decided_ns >= $2"
             " ORDER BY ended_ns, plan_id",
             desk_id,
             now - 2 * DAY_NS,

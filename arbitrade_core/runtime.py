@@ -31,7 +31,7 @@ from arbitrade_core.risk.checks import required_checks
 from arbitrade_core.risk.gate import Gate
 from arbitrade_core.settings import CoreSettings, Settings
 from arbitrade_core.shell import Shell
-from arbitrade_core.storage.connect import Database, DatabaseSettings, open_database
+from arbitrade_core.storage.connect import Database, open_database
 from arbitrade_core.storage.journal_store import JournalWriter
 from arbitrade_core.storage.migrations import core_migrations, migrate
 from arbitrade_core.storage.observations import ObservationWriter
@@ -173,6 +173,7 @@ async def session(loaded: Loaded, mode: Mode) -> AsyncIterator[Session]:
         if mode is not Mode.SCAN:
             database = await stack.enter_async_context(_open(loaded.core, mode))
             writer = JournalWriter(database, [desk_id, system], clock=clock, emit=relay)
+            stack.callback(writer.close)
             last_seq = {stream: tail.seq for stream, tail in (await writer.open()).items()}
             async with database.pool(size=1) as pool:
                 recovered = await recover(pool, desk_id, now)
@@ -215,8 +216,7 @@ async def _open(core: CoreSettings, mode: Mode) -> AsyncIterator[Database]:
 
 def database_for(core: CoreSettings, mode: Mode) -> Any:
     """The database of a mode, as an async context manager; the demo never touches the one that `run` uses."""
-    where = DatabaseSettings(**core.database.model_dump())
-    return open_database(where, core.data_path, DEMO_DATABASE if mode is Mode.DEMO else None)
+    return open_database(core.database, core.data_path, DEMO_DATABASE if mode is Mode.DEMO else None)
 
 
 async def _serve(

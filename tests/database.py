@@ -19,11 +19,11 @@ import asyncpg
 import pytest
 
 from arbitrade_core.errors import StorageError
+from arbitrade_core.settings import CoreSettings
 from arbitrade_core.storage.binaries import find_all
 from arbitrade_core.storage.connect import (
     Connection,
     Database,
-    DatabaseSettings,
     Place,
     Pool,
     configured,
@@ -44,7 +44,7 @@ def _shared_dir() -> Path:
 @pytest.fixture(scope="session")
 def database_server() -> Iterator[Place]:
     """The server, as a place whose database is `postgres`. Skips when there is none; fails when CI=true."""
-    place = configured(DatabaseSettings(), "postgres")
+    place = configured(CoreSettings().database, "postgres")
     if place is not None:
         yield place
         return

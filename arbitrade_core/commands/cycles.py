@@ -16,18 +16,24 @@ app = typer.Typer(no_args_is_help=True, help="Executed cycles.")
 @app.command("list")
 def list_cycles(
     demo: DemoOption = False,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many, newest first.")] = 20,
+    desk: Annotated[str | None, typer.Option(help="Of this desk. Not set: of all; with --demo, the last run's.")] = None,
+    outcome: Annotated[str | None, typer.Option(help="Only these: completed, partial, unwound, missed, stuck ...")] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, max=100_000, help="How many, newest first. Not set: 20, with --json all.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show the newest plans: path, outcome, expected and realised. `--json` has orders and fills as well."""
     core = load_catalogue().settings().core
+    most = limit or (100_000 if as_json else 20)
 
     async def run() -> list[repositories.CycleRow]:
         async with open_database(core, demo) as database:
             if not await has_schema(database):
                 return []
             async with database.pool(size=1) as pool:
-                return await repositories.cycles(pool, limit)
+                of = desk or (await repositories.last_desk(pool) if demo else None)
+                return await repositories.cycles(pool, most, of, outcome)
 
     cycles = anyio.run(run)
     if as_json:

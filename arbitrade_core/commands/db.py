@@ -20,8 +20,7 @@ app = typer.Typer(no_args_is_help=True, help="The database and its schema.")
 @asynccontextmanager
 async def open_database(core: CoreSettings, demo: bool = False) -> AsyncIterator[connect.Database]:
     """The database that the settings name, or the embedded one; the demo's is apart. Raises StorageError."""
-    where = connect.DatabaseSettings(**core.database.model_dump())
-    async with connect.open_database(where, core.data_path, DEMO_DATABASE if demo else None) as database:
+    async with connect.open_database(core.database, core.data_path, DEMO_DATABASE if demo else None) as database:
         yield database
 
 

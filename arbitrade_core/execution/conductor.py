@@ -38,6 +38,7 @@ from arbitrade_core.execution.lifecycle import (
     RunState,
     order_state_after,
 )
+from arbitrade_core.execution.remaining import rounding_fills
 from arbitrade_core.journal import Fields, Record, Stream
 from arbitrade_core.ledger import Ledger, odd_rounding
 from arbitrade_core.legs import most_spent
@@ -306,10 +307,11 @@ class Conductor:
         self._account.venue.submit(order, now)
 
     def _promise_residue(self, order: Order) -> None:
-        leg = order.leg
+        """Residue that the order may take along: also as the room for rounding that it was sized with (TRADING 15)."""
+        run, leg = self._run_of[order.id], order.leg
         pair = self._account.market.pairs[leg.pair_id]
-        most = most_spent(leg.side, pair, order.fee, order.qty, order.limit, fills=0)
-        over = most - self._run_of[order.id].holdings.get(leg.spends, ZERO)
+        most = most_spent(leg.side, pair, order.fee, order.qty, order.limit, rounding_fills(run.plan))
+        over = min(most - run.holdings.get(leg.spends, ZERO), self._account.residue(leg.spends))
         if over > 0:
             self._residue_promised[order.id] = (leg.spends, over)
 

@@ -15,10 +15,9 @@ from urllib.parse import unquote, urlsplit
 import anyio.to_thread
 import asyncpg
 import orjson
-from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from arbitrade_core.errors import StorageError
+from arbitrade_core.settings import DatabaseSettings
 from arbitrade_core.storage.embedded import embedded_server
 
 type Connection = asyncpg.Connection[asyncpg.Record]
@@ -31,19 +30,6 @@ _NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 
 UNAVAILABLE: Final = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError)
 """What asyncpg raises when the database, or the way to it, is in trouble."""
-
-
-class DatabaseSettings(BaseSettings):
-    """Which database. Everything unset: the embedded server."""
-
-    model_config = SettingsConfigDict(extra="ignore", frozen=True)
-
-    database_url: SecretStr | None = Field(default=None, description="postgresql://user:password@host:port/database")
-    pg_host: str | None = Field(default=None, description="host, or directory of the Unix socket")
-    pg_port: int = Field(default=5432, ge=1, le=65535)
-    pg_user: str = DEFAULT_DATABASE
-    pg_password: SecretStr | None = None
-    pg_database: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,11 +140,25 @@ _BALANCES = _select(BalanceRow, "balances")
 _JOURNAL = _select(JournalRow, "journal").replace("hash", "encode(hash, 'hex') AS hash")
 
 
-async def cycles(pool: Pool, limit: int, desk_id: str | None = None) -> list[CycleRow]:
+async def cycles(
+    pool: Pool, limit: int, desk_id: str | None = None, outcome: str | None = None
+) -> list[CycleRow]:
     """The newest plans by decision time, each with its orders and their fills."""
-    where = "WHERE $1::text IS NULL OR desk_id = $1 ORDER BY decided_ns DESC, plan_id DESC LIMIT $2"
+    where = (
+        "WHERE ($1::text IS NULL OR desk_id = $1) AND ($3::text IS NULL OR outcome = $3 OR state = $3)"
+        " ORDER BY decided_ns DESC, plan_id DESC LIMIT $2"
+    )
     async with _reading(pool) as connection:
-        return await _with_orders(connection, await connection.fetch(_CYCLES + where, desk_id, limit))
+        return await _with_orders(connection, await connection.fetch(_CYCLES + where, desk_id, limit, outcome))
+
+
+async def last_desk(pool: Pool) -> str | None:
+    """The desk that opened its books last."""
+    async with _reading(pool) as connection:
+        found: str | None = await connection.fetchval(
+            "SELECT data ->> 'desk' FROM journal WHERE kind = 'open' ORDER BY time_ns DESC LIMIT 1"
+        )
+        return found
 
 
 async def cycle(pool: Pool, plan_id: str) -> CycleRow | None:

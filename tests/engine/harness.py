@@ -48,15 +48,19 @@ D = Decimal
 
 QUOTES = {
     "BTC/USD": ("50000", "50001"),
-    "ETH/BTC": ("0.03000", "0.03001"),
+    "ETH/BTC": ("0.02950", "0.03001"),
     "ETH/USD": ("1500.0", "1500.1"),
     "ADA/USD": ("0.5000", "0.5001"),
     "ADA/BTC": ("0.00001", "0.00001001"),
+    "LTC/BTC": ("0.02950", "0.03001"),
+    "LTC/USD": ("1500.0", "1500.1"),
     "BTC/EUR": ("40000", "40001"),
     "ETH/EUR": ("1200.0", "1200.1"),
     "EUR/USD": ("1.2499", "1.2500"),
 }
-"""Prices among which no cycle pays: (bid, ask)."""
+"""Prices among which no cycle pays: (bid, ask). ETH/BTC has room for a cheap ask that does not cross."""
+QTY = {"ADA/USD": "1000000", "ADA/BTC": "1000000", "EUR/USD": "1000000"}
+"""Of every level, where it is not 10."""
 TRIANGLE = ("BTC/USD", "ETH/BTC", "ETH/USD")
 OVER_ETH = "+BTC/USD +ETH/BTC -ETH/USD"
 """The cycle that `scene.sees("ETH/BTC", ask=...)` lifts, in every test."""
@@ -142,9 +146,9 @@ class SilentPeer:
 
 
 def listing(symbol: str) -> Pair:
-    """Fine grids, no minimums worth mentioning."""
+    """Fine grids; minimums of a few dollars on dear assets, as on a real exchange, so that crumbs are residue."""
     base, quote = symbol.split("/")
-    return Pair(symbol, base, quote, 8, 6, D("1e-8"), D("1e-6"), D("1e-6"), D("1e-8"), 8)
+    return Pair(symbol, base, quote, 8, 6, D("1e-8"), D("1e-6"), D("0.0002"), D("0.000002"), 8)
 
 
 class Scene:
@@ -217,8 +221,7 @@ class Scene:
         )
         self.world.start()
         self.world.run_for(0)
-        for symbol in symbols:
-            self.resyncs(symbol)
+        self.fetches_all()
         self.passes(ms=5)
 
     def _fees(self, pairs: Sequence[Pair], now: Ns) -> FeeSnapshot:
@@ -227,8 +230,9 @@ class Scene:
 
     # --- the market moves ---
 
-    def sees(self, symbol: str, *, bid: str | None = None, ask: str | None = None, qty: str = "10", **more: Any) -> None:
+    def sees(self, symbol: str, *, bid: str | None = None, ask: str | None = None, qty: str = "", **more: Any) -> None:
         """One message: this side of the book is now one level. `right=False`: with a checksum that is wrong."""
+        qty = qty or QTY.get(symbol, "10")
         self.says(
             symbol,
             bids=None if bid is None else [(bid, qty)],
@@ -242,9 +246,10 @@ class Scene:
         """One message: these levels replace those of the sides that are given."""
         self.hears(self._update(symbol, bids, asks, right=right))
 
-    def resyncs(self, symbol: str, *, bid: str = "", ask: str = "", qty: str = "10", right: bool = True) -> None:
+    def resyncs(self, symbol: str, *, bid: str = "", ask: str = "", qty: str = "", right: bool = True) -> None:
         """A snapshot: the usual prices, or these."""
         pair_id, pair = self.pair_id(symbol), self.pair(symbol)
+        qty = qty or QTY.get(symbol, "10")
         bid, ask = bid or QUOTES[symbol][0], ask or QUOTES[symbol][1]
         self.hears(
             Update(
@@ -256,6 +261,11 @@ class Scene:
                 sent_ns=self.world.now,
             )
         )
+
+    def fetches_all(self) -> None:
+        """A snapshot of every pair at the usual prices, as after a connection or when pairs are wanted again."""
+        for pair in self.feed.pairs:
+            self.resyncs(pair.symbol)
 
     def hears(self, *updates: BookUpdate) -> None:
         """One frame."""

@@ -7,9 +7,9 @@ import pytest
 from pydantic import SecretStr
 
 from arbitrade_core.errors import StorageError
+from arbitrade_core.settings import CoreSettings, DatabaseSettings
 from arbitrade_core.storage.connect import (
     Database,
-    DatabaseSettings,
     Place,
     configured,
     create_if_absent,
@@ -60,16 +60,16 @@ def as_user(database: Database, user: str, password: str, name: str | None = Non
 
 
 def test_the_environment_names_the_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert configured(DatabaseSettings()) is None
+    assert configured(CoreSettings().database) is None
     monkeypatch.setenv("PG_HOST", "db.example")
     monkeypatch.setenv("PG_PASSWORD", SECRET)
-    place = configured(DatabaseSettings())
+    place = configured(CoreSettings().database)
     assert place is not None
     assert (place.host, place.port, place.database, place.password) == ("db.example", 5432, "arbitrade", SECRET)
     assert SECRET not in repr(place)
-    assert SECRET not in repr(DatabaseSettings())
+    assert SECRET not in repr(CoreSettings().database)
     monkeypatch.setenv("DATABASE_URL", f"postgresql://bot:{SECRET}@first:6000/mine?sslmode=require")
-    place = configured(DatabaseSettings())
+    place = configured(CoreSettings().database)
     assert place is not None
     assert (place.database, place.shown, place.source) == ("mine", "first:6000", "DATABASE_URL")
     assert SECRET not in repr(place)

@@ -1,13 +1,13 @@
 """A pair's book messages: wire levels -> integer ticks and lots, and the proof that the book is right.
 
-The float on the wire lies on the pair's grid exactly when dividing the rounded integer by the scale gives the
-same float again: both are the double nearest to that decimal. Below 2**51 units rounding is exact; from there
-on, and for anything that does not fit the grid, the message is read again with its lexemes, exactly, and
-refused with a reason.
+The float on the wire lies on the pair's grid exactly when dividing the rounded integer by the scale gives the same
+float again: both are the double nearest to that decimal. Below 2**51 units rounding is exact; from there on, and for
+anything that does not fit the grid, the message is read again with its lexemes, exactly, and refused with a reason.
 """
 
 from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
+from math import floor
 
 import msgspec
 
@@ -18,7 +18,7 @@ from arbitrade_core.events import BookUpdate
 from arbitrade_kraken.checksum import RunningChecksum
 from arbitrade_kraken.wire import LexemeBook, LexemeLevel, WireBook, WireLevel, parse_time_ns
 
-EXACT_UNITS = 2**51
+EXACT_UNITS = 2.0**51
 """From here on `int(x * scale + 0.5)` may be off by one (PERFORMANCE, measured)."""
 MOST_UNITS = 10**30
 """No market quotes this many ticks or lots."""
@@ -83,22 +83,18 @@ class BookReader:
     def _levels(self, levels: list[WireLevel], snapshot: bool) -> Sequence[Level] | None:
         price_scale, qty_scale = self._price_scale, self._qty_scale
         read: list[Level] = []
-        try:
-            for level in levels:
-                price = level.price
-                qty = level.qty
-                ticks = int(price * price_scale + 0.5)
-                lots = int(qty * qty_scale + 0.5)
-                if not (
-                    0 < ticks < EXACT_UNITS
-                    and lots < EXACT_UNITS
-                    and ticks / price_scale == price
-                    and lots / qty_scale == qty
-                ):
-                    return None
-                read.append((ticks, lots))
-        except OverflowError:  # the product is infinite: an absurd number, named by the slow path
-            return None
+        for level in levels:
+            price = level.price
+            qty = level.qty
+            scaled_price = price * price_scale + 0.5
+            scaled_qty = qty * qty_scale + 0.5
+            if not (1.0 <= scaled_price < EXACT_UNITS and 0.5 <= scaled_qty < EXACT_UNITS):
+                return None
+            ticks = floor(scaled_price)
+            lots = floor(scaled_qty)
+            if ticks / price_scale != price or (lots and lots / qty_scale != qty):
+                return None
+            read.append((ticks, lots))
         return read if self._fits(len(read), snapshot) else None
 
     def _fits(self, changes: int, snapshot: bool) -> bool:

@@ -1,0 +1,151 @@
+"""Nothing leaves before its intent is durable, and what a journal that hangs or is lost stops (RELIABILITY 1, 2, 12).
+
+That each order is sent once, after its intent, is asserted by `Watched` in every scenario.
+"""
+
+from decimal import Decimal
+
+from tests.engine.harness import CHEAP, OVER_ETH, Scene
+from tests.engine.watched import assert_books_add_up, assert_flat, assert_funnel_adds_up
+
+FILLED = {"-1": "leg 1", "-2": "leg 2", "-3": "leg 3"}
+
+
+def test_reliability_2_nothing_is_sent_while_the_journal_hangs_and_the_market_goes_on() -> None:
+    scene = Scene()
+    scene.hangs()
+    scene.sees("ETH/BTC", ask=CHEAP)
+    scene.passes(ms=500)
+    assert scene.planned == [OVER_ETH]
+    assert scene.sent == []
+    before = scene.engine.checksums_ok
+    scene.sees("ETH/BTC", ask="0.02971")
+    assert scene.engine.checksums_ok == before + 1
+    assert scene.active == {OVER_ETH}
+    assert scene.funnel["desk_busy"] >= 1, "the cycle's plan waits"
+    scene.finds_journal()
+    assert scene.sent == [], "it is not there any more at the price it was planned for"
+    assert scene.funnel["gone"] == 1
+    scene.passes(ms=2_000)
+    assert scene.outcomes[0] == "completed", "the next plan is made on what is there"
+    assert_flat(scene.world)
+    assert_funnel_adds_up(scene.world)
+
+
+def test_reliability_12_without_a_journal_no_new_plan_is_made_and_the_refusal_says_why() -> None:
+    scene = Scene()
+    scene.loses_journal("disk full")
+    scene.sees("ETH/BTC", ask=CHEAP)
+    scene.passes(ms=500)
+    assert (scene.planned, scene.sent) == ([], [])
+    assert scene.funnel["refused"] == {"halted": 1}
+    assert "journal lost: disk full" in scene.desk.last_stop[OVER_ETH]
+    assert scene.alerts("journal.lost") == ["no new plans: the journal cannot be written: disk full"]
+
+
+def test_reliability_12_the_journal_that_is_back_offers_the_active_set_again() -> None:
+    scene = Scene()
+    scene.loses_journal()
+    scene.sees("ETH/BTC", ask=CHEAP)
+    scene.passes(ms=1_000)
+    assert scene.planned == []
+    scene.finds_journal()
+    assert scene.planned == [OVER_ETH], "no message came in between"
+    scene.passes(ms=300)
+    assert scene.outcomes == ["completed"]
+    assert_flat(scene.world)
+    assert_books_add_up(scene.world, scene.opening)
+
+
+def test_reliability_12_remaining_legs_of_a_durable_plan_go_without_the_journal() -> None:
+    scene = Scene()
+    scene.sees("ETH/BTC", ask=CHEAP)
+    scene.passes(ms=10)
+    assert scene.sent == ["test0001-1"]
+    scene.loses_journal()
+    scene.passes(ms=200)
+    assert scene.sent == ["test0001-1", "test0001-2", "test0001-3"]
+    assert scene.outcomes == ["completed"]
+    scene.finds_journal()
+    assert_books_add_up(scene.world, scene.opening)
+
+
+def test_reliability_12_an_unwind_waits_for_the_journal_and_people_hear_of_it() -> None:
+    scene = Scene()
+    scene.sees("ETH/BTC", ask=CHEAP)
+    scene.passes(ms=10)
+    scene.loses_journal()
+    scene.sees("ETH/BTC", ask="0.03001")
+    scene.passes(ms=5_000)
+    assert scene.sent == ["test0001-1", "test0001-2"], "leg 2 found nothing, and the way home waits"
+    assert len(scene.world.told("follow_up")) == 1
+    assert len(scene.alerts("execution.waits")) == 1
+    assert scene.desk.open_plans
+    scene.finds_journal()
+    assert scene.sent[2:] == ["test0001-f1"]
+    scene.passes(ms=200)
+    assert scene.outcomes == ["unwound"]
+    assert_flat(scene.world)
+    assert_books_add_up(scene.world, scene.opening)
+
+
+def test_reliability_12_an_unwind_waits_for_a_journal_that_hangs_without_a_word() -> None:
+    scene = Scene()
+    scene.sees("ETH/BTC", ask=CHEAP)
+    scene.passes(ms=10)
+    scene.hangs()
+    scene.sees("ETH/BTC", ask="0.03001")
+    scene.passes(ms=1_000)
+    assert scene.sent == ["test0001-1", "test0001-2"]
+    scene.finds_journal()
+    scene.passes(ms=200)
+    assert scene.outcomes == ["unwound"]
+
+
+def test_reliability_10_nothing_new_is_sent_after_a_halt_and_what_is_open_comes_home() -> None:
+    scene = Scene(cooldown_ms=0)
+    scene.sees("ETH/BTC", ask=CHEAP, qty="1000")
+    scene.passes(ms=10)
+    scene.halts("enough")
+    scene.passes(ms=3_000)
+    assert scene.outcomes == ["completed"]
+    assert len(scene.planned) == 1
+    assert "halted: enough" in scene.desk.last_stop[OVER_ETH]
+    scene.resumes()
+    assert len(scene.planned) == 2, "resuming offers the active set again"
+    assert [record.kind for record in scene.world.records if record.stream == "system"][-2:] == ["halt", "resume"]
+
+
+def test_reliability_10_a_plan_that_waits_for_the_journal_is_dropped_by_a_halt() -> None:
+    scene = Scene()
+    scene.hangs()
+    scene.sees("ETH/BTC", ask=CHEAP)
+    scene.halts()
+    scene.finds_journal()
+    assert scene.sent == []
+    assert scene.world.told("drop")[0].data["reason"] == "halted: a test"
+    assert_flat(scene.world)
+
+
+def test_an_operator_lifts_what_a_desk_halted_for_and_the_journal_knows() -> None:
+    scene = Scene(cooldown_ms=0)
+    scene.desk.halt("stuck with ether", scene.world.now)
+    scene.sees("ETH/BTC", ask=CHEAP)
+    assert scene.planned == []
+    scene.resumes()
+    assert scene.planned == [OVER_ETH]
+    assert scene.world.told("desk_resume")[0].data == {"desk": "desk", "was": "stuck with ether", "actor": "tester"}
+
+
+def test_every_order_has_one_intent_and_its_life_in_the_journal() -> None:
+    scene = Scene()
+    scene.sees("ETH/BTC", ask=CHEAP)
+    scene.passes(ms=300)
+    sends = {record.data["order"]: record for record in scene.world.told("send")}
+    assert list(sends) == scene.sent == ["test0001-1", "test0001-2", "test0001-3"]
+    for suffix, purpose in FILLED.items():
+        assert sends[f"test0001{suffix}"].data["purpose"] == purpose
+    ended = [record.data["order"] for record in scene.world.told("order") if record.data["event"] == "done"]
+    assert ended == scene.sent
+    (end,) = scene.world.told("end")
+    assert Decimal(end.data["profit"]) == scene.desk.ledger.cash("USD") - 10_000
