@@ -63,7 +63,9 @@ class Engine:
         detectors: Sequence[Detector],
         desks: Sequence[Desk],
         system: Stream | None = None,
+        halted: str | None = None,
     ) -> None:
+        """`halted`: why nothing may be sent from the start, as a scan or a halt that survived a restart wants it."""
         self.market = market
         self.detectors = list(detectors)
         self.desks = list(desks)
@@ -71,7 +73,7 @@ class Engine:
         self.appearances = Appearances()
         self.faults: dict[str, int] = {}
         self.last_fault: dict[str, str] = {}
-        self.halted: str | None = None
+        self.halted = halted
         self.journal_lost: str | None = None
         self.draining = False
         self.exchange_status = "unknown"
@@ -187,12 +189,15 @@ class Engine:
         feed = self._feed_of.get(conn)
         if feed is None:
             return
+        market = self.market
         self.frames += 1
-        self.market.alive[conn] = now
+        market.alive[conn] = now
         for update in feed.on_frame(conn, event.data, now):
             if update.snapshot:
                 self._on_snapshot(update, now)
             else:
+                market.newest[conn] = update
+                market.newest_ns[conn] = now
                 self._on_update(update, now)
 
     def _on_update(self, update: BookUpdate, now: Ns) -> None:
@@ -379,7 +384,7 @@ class Engine:
 
     def _on_closed(self, event: Closed) -> None:
         feed = self._feed_of.pop(event.conn, None)
-        self.market.alive.pop(event.conn, None)
+        self.market.gone(event.conn)
         if feed is not None:
             feed.on_close(event.conn, event.code, event.reason, event.now)
 

@@ -4,11 +4,12 @@ A leg that cannot be used has rate 0.0, so going out of use is a fall and coming
 (TRADING 1), and whoever ranks by rates needs no second look at health.
 """
 
+from array import array
 from collections.abc import Sequence
 from decimal import Decimal
 from enum import IntFlag
 
-from arbitrade_core.book import Book
+from arbitrade_core.book import Book, BookSide
 from arbitrade_core.domain import Asset, Leg, LegId, Ns, Pair, PairId, PairStatus, Side
 from arbitrade_core.events import BookUpdate, ConnId
 from arbitrade_core.money import ratio
@@ -34,6 +35,8 @@ _NEEDS_SNAPSHOT = int(Block.NO_BOOK | Block.QUARANTINED)
 _UNTRADABLE = int(Block.OFFLINE | Block.DISABLED)
 _CROSSED = int(Block.CROSSED)
 
+_POWERS = tuple(10.0**decimals for decimals in range(64))
+
 IGNORED = -1
 """`Market.apply` did not take the update: the pair waits for a snapshot."""
 
@@ -45,7 +48,8 @@ class Market:
         self.depth = depth
         self.pairs: list[Pair] = []
         self.books: list[Book] = []
-        self.rate: list[float] = []
+        self.rate = array("d")
+        """by LegId; an array, since a list's floats lie scattered in memory and most are cold when they are read"""
         self.legs: list[Leg] = []
         self.blocks: list[int] = []
         self.reason: list[str] = []
@@ -60,9 +64,16 @@ class Market:
         self.assets: dict[str, Asset] = {}
         self._ids: dict[str, PairId] = {}
         self._scale: list[float] = []
+        """ticks per unit of price"""
         self._carrier: list[ConnId | None] = []
-        self._changed: list[Ns] = []
-        self._last: list[BookUpdate | None] = []
+        self._changed = array("q")
+        self.newest: dict[ConnId, BookUpdate] = {}
+        """the last update of each connection: what its feed lag is measured by. Not a snapshot, which carries the time
+        of its book's last change, not of its sending (PROTOCOL 1.7)"""
+        self.newest_ns: dict[ConnId, Ns] = {}
+        """when it came"""
+        self._bids: list[BookSide] = []
+        self._asks: list[BookSide] = []
         self._pairs_of: dict[str, list[PairId]] = {}
 
     # --- listing ---
@@ -79,7 +90,7 @@ class Market:
         if old == pair:
             return known, False
         self.pairs[known] = pair
-        self._scale[known] = 10.0**pair.price_decimals
+        self._scale[known] = _POWERS[pair.price_decimals]
         if (old.price_decimals, old.qty_decimals) != (pair.price_decimals, pair.qty_decimals):
             self.books[known].clear()
             self.block(known, Block.NO_BOOK)
@@ -90,17 +101,19 @@ class Market:
         pair_id = len(self.pairs)
         self._ids[pair.symbol] = pair_id
         self.pairs.append(pair)
-        self.books.append(Book(self.depth))
-        self.rate += (0.0, 0.0)
+        book = Book(self.depth)
+        self.books.append(book)
+        self._bids.append(book.bids)
+        self._asks.append(book.asks)
+        self.rate.extend((0.0, 0.0))
         self.legs.append(Leg(2 * pair_id, pair_id, pair.symbol, Side.SELL, pair.base, pair.quote))
         self.legs.append(Leg(2 * pair_id + 1, pair_id, pair.symbol, Side.BUY, pair.quote, pair.base))
         self.blocks.append(int(Block.NO_BOOK))
         self.reason.append("")
-        self._scale.append(10.0**pair.price_decimals)
+        self._scale.append(_POWERS[pair.price_decimals])
         self._carrier.append(None)
         self._changed.append(0)
         self.crossed_since.append(0)
-        self._last.append(None)
         self._pairs_of.setdefault(pair.base, []).append(pair_id)
         self._pairs_of.setdefault(pair.quote, []).append(pair_id)
         self._status(pair_id)
@@ -119,16 +132,15 @@ class Market:
         pair = update.pair
         if self.blocks[pair] & _NEEDS_SNAPSHOT:
             return IGNORED
-        book = self.books[pair]
-        bids, asks = book.bids.keys, book.asks.keys
+        bid_side, ask_side = self._bids[pair], self._asks[pair]
+        bids, asks = bid_side.keys, ask_side.keys
         bid = bids[0] if bids else None
         ask = asks[0] if asks else None
         if update.bids:
-            book.bids.change(update.bids, self.depth)
+            bid_side.change(update.bids, self.depth)
         if update.asks:
-            book.asks.change(update.asks, self.depth)
+            ask_side.change(update.asks, self.depth)
         self._changed[pair] = now
-        self._last[pair] = update
         if bids and asks and bids[0] == bid and asks[0] == ask:
             return 0
         return self._rerate(pair)
@@ -143,15 +155,12 @@ class Market:
         book = self.books[pair]
         book.apply(update.bids, update.asks, snapshot=True)
         self._changed[pair] = now
-        # A snapshot carries the time of the book's last change, not of its sending (PROTOCOL 1.7, rule 7).
-        self._last[pair] = None
         if not update.verify(book):
             return IGNORED
         return self.release(pair, Block.NO_BOOK | Block.QUARANTINED)
 
     def _rerate(self, pair: PairId) -> int:
-        book = self.books[pair]
-        bids, asks = book.bids.keys, book.asks.keys
+        bids, asks = self._bids[pair].keys, self._asks[pair].keys
         rate, scale, leg = self.rate, self._scale[pair], 2 * pair
         blocks = self.blocks[pair]
         if bids and asks and -bids[0] >= asks[0]:
@@ -223,13 +232,21 @@ class Market:
         last = None if conn is None else self.alive.get(conn)
         return None if last is None else max(0, now - last)
 
+    def gone(self, conn: ConnId) -> None:
+        """The connection closed."""
+        self.alive.pop(conn, None)
+        self.newest.pop(conn, None)
+        self.newest_ns.pop(conn, None)
+
     def feed_lag_ns(self, pair: PairId) -> int | None:
-        last = self._last[pair]
-        sent = None if last is None else last.exchange_ns()
-        if sent is None:
-            # A book fresh from its snapshot has shown no lag yet: it is as young as its connection.
-            return 0 if last is None and self.usable(pair) else None
-        return self._changed[pair] + self.clock_offset_ns - sent
+        conn = self._carrier[pair]
+        if conn is None:
+            return None
+        newest = self.newest.get(conn)
+        if newest is None:
+            return 0 if self.usable(pair) else None  # all fresh from snapshots: nothing has shown a lag yet
+        sent = newest.exchange_ns()
+        return None if sent is None else self.newest_ns[conn] + self.clock_offset_ns - sent
 
     def changed_age_ns(self, pair: PairId, now: Ns) -> int | None:
         return now - self._changed[pair] if self._changed[pair] else None

@@ -92,7 +92,9 @@ async def recover(pool: "asyncpg.Pool[Any]", desk_id: str, now: Ns) -> Recovered
         ledger = Ledger(desk_id)
         ledger.restore(accounts)
         for row in late:
-            ledger.book_fill(*_fill(row["data"]))
+            order, fill = _fill(row["data"])
+            ledger.book_fill(order, fill)
+            _take_residue(ledger, order)
         ended: list[tuple[str, Fields]] = [("order", _interrupted_order(desk_id, row)) for row in orders]
         ended += [("end", _interrupt(ledger, plan, [row["data"] for row in fills])) for plan in plans]
         return Recovered(
@@ -111,6 +113,14 @@ async def recover(pool: "asyncpg.Pool[Any]", desk_id: str, now: Ns) -> Recovered
         )
 
 
+def _take_residue(ledger: Ledger, order: Order) -> None:
+    """What a fill took beyond cash was residue that its plan took along; that is no record of its own (TRADING 15)."""
+    asset = order.leg.spends
+    taken = min(-ledger.cash(asset), ledger.residue(asset))
+    if taken > 0:
+        ledger.use_residue(order.plan_id, asset, taken)
+
+
 def _interrupt(ledger: Ledger, plan: Any, fills: Sequence[Fields]) -> Fields:
     """Put what an unended plan holds to residue; its `end` record."""
     own = Ledger("interrupted")
@@ -122,7 +132,9 @@ def _interrupt(ledger: Ledger, plan: Any, fills: Sequence[Fields]) -> Fields:
         asset: amount for asset, amount in changes.items() if amount > 0 and asset != plan["start_asset"]
     }
     for asset, amount in residue.items():
-        ledger.to_residue(plan["plan_id"], asset, min(amount, ledger.cash(asset)))
+        left = min(amount, ledger.cash(asset))
+        if left > 0:
+            ledger.to_residue(plan["plan_id"], asset, left)
     note = (
         "the process ended while the plan was under way; what it held is residue"
         if changes

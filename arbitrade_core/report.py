@@ -39,6 +39,7 @@ def summary(session: Session) -> dict[str, Any]:
         "funnel": funnel,
         "fees": None if desk.fees is None else desk.fees.source,
         "fees_missing": session.shell.fees_missing,
+        "last_connection_fault": session.shell.last_connection_fault,
         "faults": dict(sorted(engine.faults.items())),
         "halted": desk.halted if not engine.draining else desk.halt_reason,
         "desk": desk.id,
@@ -94,8 +95,11 @@ def path(engine: Engine, legs: tuple[int, ...]) -> str:
 
 def why_no_trade(engine: Engine, desk: Desk, shown: Mapping[str, Any] | None = None) -> str:
     """One plain sentence: the stage at which the nearest candidates stop."""
-    if desk.halted is not None:
-        return f"nothing trades: {desk.halted}"
+    stopped = engine.halted or desk.halt_reason or engine.journal_lost
+    if stopped is not None:
+        return f"nothing trades: {stopped}"
+    if not engine.frames:
+        return "nothing trades: no market data arrived"
     if desk.fees is None:
         return "nothing trades: no fees are known"
     funnel = dict(shown or whole_funnel(engine, desk))

@@ -17,7 +17,7 @@ from arbitrade_core.desk import Desk, DeskTerms
 from arbitrade_core.domain import FeeSnapshot, Ns, Pair
 from arbitrade_core.engine import SYSTEM_STREAM, Engine
 from arbitrade_core.errors import SettingsError
-from arbitrade_core.events import Durable, Halt, JournalBack, JournalLost, PairsEnabled
+from arbitrade_core.events import Durable, JournalBack, JournalLost, PairsEnabled
 from arbitrade_core.execution.paper import PaperVenue
 from arbitrade_core.hooks import Registry
 from arbitrade_core.journal import Stream
@@ -92,7 +92,14 @@ class Session:
 
 
 def compose(
-    loaded: Loaded, *, desk_id: str, now: Ns, recovered: Recovered, last_seq: Mapping[str, int], system: str
+    loaded: Loaded,
+    *,
+    desk_id: str,
+    now: Ns,
+    recovered: Recovered,
+    last_seq: Mapping[str, int],
+    system: str,
+    halted: str | None = None,
 ) -> Engine:
     """The engine with everything the enabled plugins registered, and one paper desk."""
     registry = loaded.registry
@@ -128,6 +135,7 @@ def compose(
         detectors=[one.thing for one in registry.detectors()],
         desks=[desk],
         system=Stream(system, last_seq.get(system, 0)),
+        halted=halted,
     )
 
 
@@ -178,7 +186,13 @@ async def session(loaded: Loaded, mode: Mode) -> AsyncIterator[Session]:
             async with database.pool(size=1) as pool:
                 recovered = await recover(pool, desk_id, now)
         engine = compose(
-            loaded, desk_id=desk_id, now=now, recovered=recovered, last_seq=last_seq, system=system
+            loaded,
+            desk_id=desk_id,
+            now=now,
+            recovered=recovered,
+            last_seq=last_seq,
+            system=system,
+            halted="a scan only looks" if mode is Mode.SCAN else None,
         )
         notifiers = [one.thing for one in loaded.registry.notifiers()]
         shell = Shell(engine, clock, opener(), fees_of(loaded), notifiers)
@@ -189,8 +203,6 @@ async def session(loaded: Loaded, mode: Mode) -> AsyncIterator[Session]:
             await tasks.start(_serve, shell, stop, writer, observations)
             if loaded.core.trading.pairs is not None:
                 shell.take(PairsEnabled(frozenset(loaded.core.trading.pairs), clock()))
-            if mode is Mode.SCAN:
-                shell.take(Halt("scan only looks", "scan", clock()))
             try:
                 yield Session(mode, loaded, shell, engine.desks[0], database, observations)
             finally:

@@ -26,6 +26,7 @@ from arbitrade_core.events import (
     FeesLoaded,
     Frame,
     Input,
+    JournalBack,
     JournalLost,
     Notify,
     Observe,
@@ -45,6 +46,7 @@ _log = structlog.get_logger(__name__)
 DRAIN_S = 5.0
 """How long open plans may take to end at a clean stop; what is open then is told and found again at the next start."""
 FLUSH_S = 5.0
+OFFER_AGAIN_S = 0.5
 FEES_EVERY_S = 3600.0
 _GC_PAUSE_S = 1.0
 _FULL_GC_EVERY = 120
@@ -227,14 +229,26 @@ class Shell:
 
     def _append(self, records: Sequence[Record]) -> None:
         """Records that the journal cannot take are kept, since their numbers must follow, and offered again."""
+        full = bool(self._refused)
         self._refused += records
         try:
             self._journal.append(self._refused)
         except StorageError as error:
-            lost = JournalLost(str(error), self.clock())
-            asyncio.get_running_loop().call_soon(self.take, lost)
+            loop = asyncio.get_running_loop()
+            if not full:
+                loop.call_soon(self.take, JournalLost(str(error), self.clock()))
+                loop.call_later(OFFER_AGAIN_S, self._offer_refused)
         else:
             self._refused.clear()
+            if full:
+                asyncio.get_running_loop().call_soon(self.take, JournalBack(self.clock()))
+
+    def _offer_refused(self) -> None:
+        """Nothing new may come that would offer them: what waits for the journal is among them."""
+        if self._refused and self._running:
+            self._append(())
+        if self._refused and self._running:
+            asyncio.get_running_loop().call_later(OFFER_AGAIN_S, self._offer_refused)
 
     def _load_fees(self) -> None:
         now = self.clock()

@@ -75,7 +75,7 @@ class MarketView(Protocol):
         ...
 
     def feed_lag_ns(self, pair: PairId) -> int | None:
-        """Receive minus exchange time of the pair's last message, clock offset taken out; None when unknown."""
+        """Receive minus exchange time of the last update on the pair's connection, clock offset out; None: unknown."""
         ...
 
     def changed_age_ns(self, pair: PairId, now: Ns) -> int | None:

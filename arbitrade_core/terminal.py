@@ -164,9 +164,11 @@ def _summary_rows(session: Session, whole: dict[str, Any]) -> list[tuple[str, st
     outcomes = ("completed", "partial", "unwound", "missed", "stuck")
     with exact():
         balances = session.desk.ledger.balances()
+    fault = whole["last_connection_fault"]
     return [
         ("frames", f"{whole['frames']:,}"),
         ("books live", str(whole["books_live"])),
+        *([("last connection fault", fault)] if fault else []),
         ("checksums", f"{whole['checksums_ok']:,} right, {whole['checksums_bad']:,} wrong"),
         ("decision", _micros(whole["decision_us"])),
         ("cycles", ", ".join(f"{whole[f'cycles_{name}']} {name}" for name in outcomes)),

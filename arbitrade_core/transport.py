@@ -12,8 +12,8 @@ from typing import Protocol
 
 from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidURI
+from websockets.frames import CloseCode, Opcode
 from websockets.frames import Frame as WsFrame
-from websockets.frames import Opcode
 from websockets.http11 import Response
 from websockets.protocol import State
 from websockets.uri import WebSocketURI, parse_uri
@@ -79,8 +79,10 @@ class _Socket(asyncio.Protocol):
         self._protocol = ClientProtocol(uri, max_size=MAX_MESSAGE_BYTES)
         self._transport: asyncio.Transport | None = None
         self._parts: list[bytes] = []
-        self._reason = ""
         self._told = False
+        self._opened = False
+        self._answered = asyncio.Event()
+        """the upgrade was answered, or the connection is gone"""
         self._opening = asyncio.get_running_loop().create_task(self._open())
 
     async def _open(self) -> None:
@@ -90,8 +92,11 @@ class _Socket(asyncio.Protocol):
                 await asyncio.get_running_loop().create_connection(
                     lambda: self, uri.host, uri.port, ssl=tls_context(uri)
                 )
+                await self._answered.wait()
         except TimeoutError:
             self._tell_closed(0, f"no connection to {uri.host}:{uri.port} within {CONNECT_TIMEOUT_S:g} s")
+            if self._transport is not None:
+                self._transport.abort()
         except OSError as error:
             self._tell_closed(0, f"cannot connect to {uri.host}:{uri.port}: {error.strerror or error}")
 
@@ -109,8 +114,10 @@ class _Socket(asyncio.Protocol):
         for event in self._protocol.events_received():
             if isinstance(event, WsFrame):
                 self._on_frame(event)
-            elif isinstance(event, Response):
-                self._on_response()
+            elif isinstance(event, Response) and self._protocol.handshake_exc is None:
+                self._opened = True
+                self._answered.set()
+                self._listener.on_open(self._conn)
         if self._protocol.close_expected() and self._transport is not None:
             self._transport.close()
 
@@ -119,18 +126,15 @@ class _Socket(asyncio.Protocol):
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._answered.set()
         if self._protocol.state is not State.CLOSED:
             self._protocol.receive_eof()
-        code = self._protocol.close_code or 1006
-        reason = self._protocol.close_reason or self._reason or (str(exc) if exc else "connection lost")
-        self._tell_closed(code, reason)
-
-    def _on_response(self) -> None:
-        refusal = self._protocol.handshake_exc
-        if refusal is None:
-            self._listener.on_open(self._conn)
+        if self._opened:
+            reason = self._protocol.close_reason or (str(exc) if exc else "connection lost")
+            self._tell_closed(int(self._protocol.close_code or CloseCode.ABNORMAL_CLOSURE), reason)
         else:
-            self._reason = f"{self._uri.host}:{self._uri.port} refused the upgrade: {refusal}"
+            refusal = self._protocol.handshake_exc or "it closed the connection"
+            self._tell_closed(0, f"{self._uri.host}:{self._uri.port} refused the upgrade: {refusal}")
 
     def _on_frame(self, frame: WsFrame) -> None:
         if frame.opcode in (Opcode.TEXT, Opcode.BINARY) and frame.fin:

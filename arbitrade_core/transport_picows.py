@@ -14,6 +14,9 @@ from arbitrade_core.transport import (
     tls_context,
 )
 
+_NO_CODE = 1005
+"""What the protocol calls a close frame without a code."""
+
 
 def open_connection(conn: ConnId, url: str, listener: Listener) -> Connection:
     return _Socket(conn, url, listener)
@@ -36,14 +39,17 @@ class _Socket(WSListener):
     async def _open(self) -> None:
         where = f"{self._uri.host}:{self._uri.port}"
         try:
-            await ws_connect(
-                lambda: self,
-                self._url,
-                ssl_context=tls_context(self._uri),
-                websocket_handshake_timeout=CONNECT_TIMEOUT_S,
-                max_frame_size=MAX_MESSAGE_BYTES,
-                enable_auto_pong=True,
-            )
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                await ws_connect(
+                    lambda: self,
+                    self._url,
+                    ssl_context=tls_context(self._uri),
+                    websocket_handshake_timeout=CONNECT_TIMEOUT_S,
+                    max_frame_size=MAX_MESSAGE_BYTES,
+                    enable_auto_pong=True,
+                )
+            if self._socket is None:  # picows returns all the same when the other side left instead of answering
+                self._tell_closed(0, f"{where} refused the upgrade: it closed the connection")
         except TimeoutError:
             self._tell_closed(0, f"no connection to {where} within {CONNECT_TIMEOUT_S:g} s")
         except OSError as error:
@@ -58,8 +64,8 @@ class _Socket(WSListener):
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         kind = frame.msg_type
         if kind == WSMsgType.CLOSE:
-            self._code = frame.get_close_code().value
-            self._reason = str(frame.get_close_message() or "closed by the other side")
+            self._code = frame.get_close_code().value or _NO_CODE
+            self._reason = frame.get_close_reason() or "closed by the other side"
             transport.send_close(frame.get_close_code())
             transport.disconnect()
         elif kind in (WSMsgType.TEXT, WSMsgType.BINARY) and frame.fin:

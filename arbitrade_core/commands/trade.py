@@ -66,7 +66,8 @@ def scan(
     else:
         console = Console()
         console.print(cycles_table(rows))
-        console.print(f"fees: {session.shell.fees_missing or (fees and fees.source)}", markup=False)
+        if session.shell.fees_missing or fees is not None:
+            console.print(f"fees: {session.shell.fees_missing or (fees and fees.source)}", markup=False)
         if not rows:
             fault = session.shell.last_connection_fault
             console.print(f"no book is live{f': {fault}' if fault else ''}", markup=False)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from arbitrade_core.domain import DoneReason, Ns, Order, OrderEvent, Rejected, Severity
+from arbitrade_core.domain import Ns, Order, OrderEvent, Rejected, Severity
 from arbitrade_core.execution.paper import PaperVenue
 from tests.engine.harness import CHEAP, OVER_ETH, Scene
 from tests.engine.watched import assert_books_add_up, assert_flat, assert_funnel_adds_up
@@ -190,4 +190,3 @@ def test_a_venue_that_speaks_of_orders_that_are_not_ours_halts_the_desk() -> Non
     assert scene.world.alerts[-1].severity is Severity.CRITICAL
     scene.passes(ms=2_000)
     assert len(scene.planned) == 1
-    assert DoneReason.FILLED == "filled"

@@ -7,6 +7,7 @@ anything that does not fit the grid, the message is read again with its lexemes,
 
 from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
+from functools import cache
 from math import floor
 
 import msgspec
@@ -15,7 +16,7 @@ from arbitrade_core.book import Book, Level
 from arbitrade_core.domain import Ns, PairId
 from arbitrade_core.errors import ProtocolError
 from arbitrade_core.events import BookUpdate
-from arbitrade_kraken.checksum import RunningChecksum
+from arbitrade_kraken.checksum import LAST_NUMBER, RunningChecksum
 from arbitrade_kraken.wire import LexemeBook, LexemeLevel, WireBook, WireLevel, parse_time_ns
 
 EXACT_UNITS = 2.0**51
@@ -63,8 +64,8 @@ class BookReader:
         self.depth = depth
         self.price_decimals = price_decimals
         self.qty_decimals = qty_decimals
-        self._price_scale = 10.0**price_decimals
-        self._qty_scale = 10.0**qty_decimals
+        self._price_scale = _scale(price_decimals)
+        self._qty_scale = _scale(qty_decimals)
         self._running = RunningChecksum()
         self._issued = 0
 
@@ -74,7 +75,7 @@ class BookReader:
         asks = self._levels(book.asks, snapshot) if book.asks else ()
         if bids is None or asks is None:
             return None
-        self._issued = number = self._issued + 1
+        self._issued = number = (self._issued + 1) & LAST_NUMBER
         # By position: keywords cost a third of a microsecond here.
         return KrakenBookUpdate(
             self.pair, snapshot, bids, asks, book.checksum, book.timestamp, number, self._running
@@ -110,7 +111,7 @@ class BookReader:
                 f"{book.symbol}: a {kind} of {len(bids)} bids and {len(asks)} asks for depth {self.depth}"
             )
         checksum: object = book.checksum
-        self._issued += 1
+        self._issued = (self._issued + 1) & LAST_NUMBER
         return KrakenBookUpdate(
             pair=self.pair,
             snapshot=snapshot,
@@ -131,6 +132,12 @@ class BookReader:
                 raise ProtocolError(f"{what} price is zero")
             read.append((ticks, lots))
         return read
+
+
+@cache
+def _scale(decimals: int) -> float:
+    """One object for all books: a thousand floats of their own would be cold in memory when they are needed."""
+    return 10.0**decimals
 
 
 def lexeme(raw: msgspec.Raw) -> str:

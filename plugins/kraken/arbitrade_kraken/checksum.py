@@ -13,6 +13,9 @@ from arbitrade_core.book import Book, BookSide, Level
 COVERED_LEVELS = 10
 """levels a side that the checksum sees, whatever depth is subscribed"""
 
+LAST_NUMBER = 0xFF
+"""Updates of one book are numbered around this: enough to see a gap, and small numbers are never cold in memory."""
+
 _MOST_TOKENS = 4096
 """A side's cache is rebuilt beyond this: tokens of levels that were deleted or cut are left behind in it."""
 
@@ -46,7 +49,7 @@ class RunningChecksum:
 
     def after(self, book: Book, number: int, snapshot: bool, bids: Sequence[Level], asks: Sequence[Level]) -> int:
         """The checksum of `book`, to which the update of that number (these changes) was just applied."""
-        if snapshot or number != self._number + 1 or book is not self._book:
+        if snapshot or number != (self._number + 1) & LAST_NUMBER or book is not self._book:
             self._restart(book)
         else:
             if asks:

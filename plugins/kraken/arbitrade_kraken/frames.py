@@ -252,7 +252,7 @@ def _print(reports: list[Report]) -> None:
             report.crossed,
             report.skipped.total(),
         )
-        table.add_row(*map(str, figures), report.file)
+        table.add_row(*map(str, figures), Path(report.file).name)
     console = Console()
     console.print(table)
     for report in reports:

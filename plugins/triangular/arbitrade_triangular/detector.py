@@ -7,9 +7,10 @@ often a cycle was evaluated is the sum over its legs.
 """
 
 import heapq
+from array import array
 from collections.abc import Collection, Mapping, Sequence
 
-from arbitrade_core.domain import Candidate, Ns, PairId
+from arbitrade_core.domain import Candidate, LegId, Ns, PairId
 from arbitrade_core.spi import (
     BUY_ROSE,
     SELL_ROSE,
@@ -37,9 +38,11 @@ class TriangularDetector:
         self._break_even: list[float] = []
         self._floor = 1.0
         """what scoring sifts with: below 1 and all hurdles and break-evens by a hair, because it multiplies in another order"""
-        self._through: list[tuple[tuple[int, int, int], ...]] = []
-        """by leg: (cycle, other leg, other leg)"""
-        self._rises: list[int] = []
+        self._through: list[tuple[int, ...]] = []
+        """by leg: its cycles"""
+        self._others: list[tuple[tuple[LegId, LegId], ...]] = []
+        """by leg: the two other legs of each of its cycles"""
+        self._rises = array("q")
         self._active: set[int] = set()
         self._active_on: dict[PairId, set[int]] = {}
         self._gross_positive: list[int] = []
@@ -59,14 +62,19 @@ class TriangularDetector:
         self._floor = min([1.0, *self._hurdle, *self._break_even]) * (1.0 - 1e-12)
         count = len(self._cycles)
         self._gross_positive, self._after_fees, self._examined = [0] * count, [0] * count, [0] * count
-        self._rises = [0] * len(market.rate)
-        through: list[list[tuple[int, int, int]]] = [[] for _ in market.rate]
+        self._rises = array("q", bytes(8 * len(market.rate)))
+        through: list[list[int]] = [[] for _ in market.rate]
+        others: list[list[tuple[LegId, LegId]]] = [[] for _ in market.rate]
+        # One int object a leg, whatever cycle it stands in: ids made anew for every cycle lie scattered in memory,
+        # and following them is most of what scoring costs.
+        ids = list(range(len(market.rate)))
         for number, cycle in enumerate(self._cycles):
-            a, b, c = cycle.legs
-            through[a].append((number, b, c))
-            through[b].append((number, a, c))
-            through[c].append((number, a, b))
+            a, b, c = (ids[leg] for leg in cycle.legs)
+            for leg, two in ((a, (b, c)), (b, (a, c)), (c, (a, b))):
+                through[leg].append(number)
+                others[leg].append(two)
         self._through = [tuple(row) for row in through]
+        self._others = [tuple(row) for row in others]
         self._active, self._active_on = set(), {}
         for number in range(count):
             if self._gross(number) > self._hurdle[number]:
@@ -78,27 +86,28 @@ class TriangularDetector:
     def on_change(self, pair: PairId, rose: int, now: Ns) -> Sequence[Finding]:
         if not rose:
             return self._weigh(pair, rose, set()) if pair in self._active_on else ()
-        rate = self._rate
-        lifted: set[int] | None = None
+        lifted: set[int] = set()
         if rose & SELL_ROSE:
-            leg = 2 * pair
-            self._rises[leg] += 1
-            need = self._floor / rate[leg]
-            for number, b, c in self._through[leg]:
-                if rate[b] * rate[c] > need:
-                    lifted = lifted or set()
-                    lifted.add(number)
+            self._score(2 * pair, lifted)
         if rose & BUY_ROSE:
-            leg = 2 * pair + 1
-            self._rises[leg] += 1
-            need = self._floor / rate[leg]
-            for number, b, c in self._through[leg]:
-                if rate[b] * rate[c] > need:
-                    lifted = lifted or set()
-                    lifted.add(number)
+            self._score(2 * pair + 1, lifted)
         if lifted or pair in self._active_on:
-            return self._weigh(pair, rose, lifted or set())
+            return self._weigh(pair, rose, lifted)
         return ()
+
+    def _score(self, leg: LegId, lifted: set[int]) -> None:
+        """Add the cycles of a risen leg that may be above anything that counts."""
+        self._rises[leg] += 1
+        rate = self._rate
+        need = self._floor / rate[leg]
+        for b, c in self._others[leg]:
+            if rate[b] * rate[c] > need:
+                break
+        else:
+            return
+        for number, (b, c) in zip(self._through[leg], self._others[leg], strict=True):
+            if rate[b] * rate[c] > need:
+                lifted.add(number)
 
     def active(self) -> Sequence[Finding]:
         findings: list[Finding] = [Vanished(key) for key in self._vanished]
