@@ -48,8 +48,8 @@ class Market:
         self.depth = depth
         self.pairs: list[Pair] = []
         self.books: list[Book] = []
-        self.rate = array("d")
-        """by LegId; an array, since a list's floats lie scattered in memory and most are cold when they are read"""
+        self.rate: list[float] = []
+        """by LegId"""
         self.legs: list[Leg] = []
         self.blocks: list[int] = []
         self.reason: list[str] = []
@@ -105,7 +105,7 @@ class Market:
         self.books.append(book)
         self._bids.append(book.bids)
         self._asks.append(book.asks)
-        self.rate.extend((0.0, 0.0))
+        self.rate += (0.0, 0.0)
         self.legs.append(Leg(2 * pair_id, pair_id, pair.symbol, Side.SELL, pair.base, pair.quote))
         self.legs.append(Leg(2 * pair_id + 1, pair_id, pair.symbol, Side.BUY, pair.quote, pair.base))
         self.blocks.append(int(Block.NO_BOOK))

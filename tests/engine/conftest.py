@@ -1,15 +1,10 @@
-"""What the engine's tests share: the event loop, and an environment that says nothing."""
+"""What the engine's tests share: an environment that says nothing."""
 
 import os
 
 import pytest
 
 from arbitrade_core.settings import CoreSettings, variables
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
 
 
 @pytest.fixture(autouse=True)

@@ -1,18 +1,15 @@
 """A market made by hand: three or four assets, exact prices, and an engine with one paper desk on simulated time.
 
-    scene = Scene()
-    scene.sees("ETH/BTC", ask="0.0297")
-    scene.passes(ms=100)
-    assert scene.outcomes == ["completed"]
+scene = Scene()
+scene.sees("ETH/BTC", ask="0.0297")
+scene.passes(ms=100)
+assert scene.outcomes == ["completed"]
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
-
-from arbitrade_triangular.bruteforce import active_cycles
-from arbitrade_triangular.detector import TriangularDetector
 
 from arbitrade_core.desk import Desk, DeskTerms
 from arbitrade_core.domain import Asset, Candidate, Fee, FeeSnapshot, Ns, Pair, PairId
@@ -39,6 +36,8 @@ from arbitrade_core.risk.checks import required_checks, shipped_checks
 from arbitrade_core.risk.gate import Gate
 from arbitrade_core.settings import RiskSettings
 from arbitrade_core.spi import FeedPort
+from arbitrade_triangular.bruteforce import active_cycles
+from arbitrade_triangular.detector import TriangularDetector
 from tests.engine.watched import Watched
 
 START_NS: Ns = 1_790_000_000_000_000_000
@@ -167,9 +166,14 @@ class Scene:
         latency_ms: int = 20,
         commit_ms: int = 1,
         decorate: Callable[[PaperVenue], Any] = lambda venue: venue,
+        after: "Scene | None" = None,
+        recovered: Recovered | None = None,
         **risk: Any,
     ) -> None:
-        """`fee` None: nobody knows any fees. `risk` are fields of `RiskSettings`."""
+        """`fee` None: nobody knows any fees. `risk` are fields of `RiskSettings`.
+
+        `after` another scene that ended, with what was `recovered` of it.
+        """
         limits: dict[str, Any] = {
             "max_pair_notional_valued": D(1_000_000),
             "max_asset_notional_valued": D(1_000_000),
@@ -201,13 +205,13 @@ class Scene:
                 cooldown_ns=settings.cooldown_ms * MS,
             ),
             balances=self.opening,
-            recovered=Recovered(),
+            recovered=recovered or Recovered(),
             gate=Gate(shipped_checks(settings), required_checks(settings)),
             executors=[SequentialExecutor()],
             venue=decorate(venue),
             ledger=ledger,
-            stream=Stream("desk"),
-            epoch="test",
+            stream=Stream("desk", after.desk._stream.last_seq if after else 0),
+            epoch="again" if after else "test",
         )
         self.detector = TriangularDetector()
         self.engine = Engine(market=Market(), feeds=[self.feed], detectors=[self.detector], desks=[desk])
@@ -215,7 +219,7 @@ class Scene:
         self.world = Watched(
             self.engine,
             SilentPeer(),
-            start_ns=START_NS,
+            start_ns=after.world.now if after else START_NS,
             fees=self._fees if fee is not None else None,
             commit_ns=commit_ms * MS,
         )
@@ -240,9 +244,7 @@ class Scene:
             **more,
         )
 
-    def says(
-        self, symbol: str, *, bids: Quotes | None = None, asks: Quotes | None = None, right: bool = True
-    ) -> None:
+    def says(self, symbol: str, *, bids: Quotes | None = None, asks: Quotes | None = None, right: bool = True) -> None:
         """One message: these levels replace those of the sides that are given."""
         self.hears(self._update(symbol, bids, asks, right=right))
 
@@ -379,4 +381,3 @@ class Scene:
 
     def alerts(self, topic: str) -> list[str]:
         return [alert.text for alert in self.world.alerts if alert.topic == topic]
-

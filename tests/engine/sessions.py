@@ -12,16 +12,15 @@ from decimal import Decimal
 from random import Random
 from typing import Any
 
+from arbitrade_core import runtime
+from arbitrade_core.domain import Candidate, FeeSnapshot, Ns
+from arbitrade_core.events import Drain, FeesLoaded, Halt, JournalBack, JournalLost, PairsEnabled, Resume
+from arbitrade_core.recovery import Recovered
 from arbitrade_kraken.loopback import Loopback
 from arbitrade_kraken.simulator.control import Control
 from arbitrade_kraken.simulator.exchange import DEFAULT_START_NS, SimulatedExchange
 from arbitrade_kraken.simulator.mispricing import MispricingPlan
 from arbitrade_triangular.bruteforce import active_cycles
-
-from arbitrade_core import runtime
-from arbitrade_core.domain import Candidate, FeeSnapshot, Ns
-from arbitrade_core.events import Drain, FeesLoaded, Halt, JournalBack, JournalLost, PairsEnabled, Resume
-from arbitrade_core.recovery import Recovered
 from tests.engine.watched import Watched
 
 MS: Ns = 1_000_000

@@ -104,9 +104,7 @@ def test_trading_4_a_mispricing_that_stays_is_traded_again_after_the_cooldown() 
 
 
 def test_trading_4_a_slot_that_frees_takes_the_next_opportunity() -> None:
-    scene = Scene(
-        THREE_COINS, balances={"USD": "100000"}, max_open_plans=1, cooldown_ms=60_000, max_notional="1000"
-    )
+    scene = Scene(THREE_COINS, balances={"USD": "100000"}, max_open_plans=1, cooldown_ms=60_000, max_notional="1000")
     scene.sees("BTC/USD", bid="49400", ask="49401", qty="100")
     assert len(scene.planned) == 1
     scene.passes(ms=1_000)

@@ -86,14 +86,21 @@ class BookReader:
         read: list[Level] = []
         for level in levels:
             price = level.price
-            qty = level.qty
-            scaled_price = price * price_scale + 0.5
-            scaled_qty = qty * qty_scale + 0.5
-            if not (1.0 <= scaled_price < EXACT_UNITS and 0.5 <= scaled_qty < EXACT_UNITS):
+            scaled = price * price_scale + 0.5
+            if not 1.0 <= scaled < EXACT_UNITS:
                 return None
-            ticks = floor(scaled_price)
-            lots = floor(scaled_qty)
-            if ticks / price_scale != price or (lots and lots / qty_scale != qty):
+            ticks = floor(scaled)
+            if ticks / price_scale != price:
+                return None
+            qty = level.qty
+            if qty == 0.0:
+                read.append((ticks, 0))
+                continue
+            scaled = qty * qty_scale + 0.5
+            if not 1.0 <= scaled < EXACT_UNITS:
+                return None
+            lots = floor(scaled)
+            if lots / qty_scale != qty:
                 return None
             read.append((ticks, lots))
         return read if self._fits(len(read), snapshot) else None

@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Annotated
 
 import anyio
@@ -98,7 +98,8 @@ async def _exchange(market: _Market) -> AsyncIterator[str]:
         try:
             yield await _ready(process)
         finally:
-            with anyio.CancelScope(shield=True):
+            # It may have died on its own: the bot has said so, and there is nothing left to end.
+            with anyio.CancelScope(shield=True), suppress(ProcessLookupError):
                 process.terminate()
                 with anyio.move_on_after(5):
                     await process.wait()
