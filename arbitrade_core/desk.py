@@ -55,7 +55,7 @@ class DeskTerms:
     """never spent, by asset"""
     leg_ban_ns: int
     cooldown_ns: int
-    """how long a cycle rests after a plan: then the active set is offered again, since no message may come (TRADING 4)"""
+    """how long a cycle rests after a plan; then the active set is offered again without any message (TRADING 4)"""
 
 
 class DeskPort(Protocol):

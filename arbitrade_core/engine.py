@@ -534,7 +534,7 @@ class _FeedPort:
     def exchange_status(self, status: str, now: Ns) -> None:
         self._engine.set_exchange_status(status, now)
 
-    def fault(self, kind: str, detail: str, now: Ns) -> None:  # noqa: ARG002 - the shape of spi.FeedPort
+    def fault(self, kind: str, detail: str, now: Ns) -> None:
         self._engine.faults[kind] = self._engine.faults.get(kind, 0) + 1
         self._engine.last_fault[kind] = detail
 

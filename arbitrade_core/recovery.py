@@ -47,7 +47,7 @@ class Recovered:
 
 
 async def recover(pool: "asyncpg.Pool[Any]", desk_id: str, now: Ns) -> Recovered:
-    """Read one paper desk's state; its journal stream has the desk's name. Raises StorageError when it cannot be told."""
+    """One paper desk's state; its journal stream has the desk's name. Raises StorageError when it cannot be told."""
     async with pool.acquire() as connection:
         lost = await connection.fetchval("SELECT count(*) FROM projection_failures WHERE stream = $1", desk_id)
         if lost:
@@ -67,7 +67,8 @@ async def recover(pool: "asyncpg.Pool[Any]", desk_id: str, now: Ns) -> Recovered
             opened["seq"],
         )
         plans = await connection.fetch(
-            "SELECT plan_id, key, start_asset, legs FROM cycles WHERE desk_id = $1 AND state = ANY($2) ORDER BY plan_id",
+            "SELECT plan_id, key, start_asset, decided_ns FROM cycles WHERE desk_id = $1 AND state = ANY($2)"
+            " ORDER BY plan_id",
             desk_id,
             list(_OPEN),
         )
@@ -77,7 +78,8 @@ async def recover(pool: "asyncpg.Pool[Any]", desk_id: str, now: Ns) -> Recovered
             [plan["plan_id"] for plan in plans],
         )
         orders = await connection.fetch(
-            "SELECT order_id, plan_id, filled_qty FROM orders WHERE plan_id = ANY($1) AND done_ns IS NULL ORDER BY order_id",
+            "SELECT order_id, plan_id, filled_qty FROM orders WHERE plan_id = ANY($1) AND done_ns IS NULL"
+            " ORDER BY order_id",
             [plan["plan_id"] for plan in plans],
         )
         past = await connection.fetch(
@@ -97,20 +99,13 @@ async def recover(pool: "asyncpg.Pool[Any]", desk_id: str, now: Ns) -> Recovered
             _take_residue(ledger, order)
         ended: list[tuple[str, Fields]] = [("order", _interrupted_order(desk_id, row)) for row in orders]
         ended += [("end", _interrupt(ledger, plan, [row["data"] for row in fills])) for plan in plans]
-        return Recovered(
-            ledger.accounts(),
-            ended,
-            [
-                PastPlan(
-                    row["key"],
-                    row["decided_ns"],
-                    row["ended_ns"],
-                    row["outcome"],
-                    row["profit_valued"] or ZERO,
-                )
-                for row in past
-            ],
-        )
+        known = [
+            PastPlan(row["key"], row["decided_ns"], row["ended_ns"], row["outcome"], row["profit_valued"] or ZERO)
+            for row in past
+        ]
+        # What an interrupted plan is worth cannot be told: it counts as a plan, not as a loss.
+        known += [PastPlan(plan["key"], plan["decided_ns"], now, INTERRUPTED, ZERO) for plan in plans]
+        return Recovered(ledger.accounts(), ended, known)
 
 
 def _take_residue(ledger: Ledger, order: Order) -> None:
@@ -128,18 +123,12 @@ def _interrupt(ledger: Ledger, plan: Any, fills: Sequence[Fields]) -> Fields:
         if data["plan"] == plan["plan_id"]:
             own.book_fill(*_fill(data))
     changes = own.plan_changes(plan["plan_id"])
-    residue = {
-        asset: amount for asset, amount in changes.items() if amount > 0 and asset != plan["start_asset"]
-    }
+    residue = {asset: amount for asset, amount in changes.items() if amount > 0 and asset != plan["start_asset"]}
     for asset, amount in residue.items():
         left = min(amount, ledger.cash(asset))
         if left > 0:
             ledger.to_residue(plan["plan_id"], asset, left)
-    note = (
-        "the process ended while the plan was under way; what it held is residue"
-        if changes
-        else "nothing was sent"
-    )
+    note = "the process ended while the plan was under way; what it held is residue" if changes else "nothing was sent"
     return {
         "plan": plan["plan_id"],
         "desk": ledger.desk_id,
@@ -186,7 +175,5 @@ def _fill(data: Fields) -> tuple[Order, Fill]:
         cost=Decimal(data["cost"]),
         fee=Decimal(data["fee"]),
         fee_asset=data["fee_asset"],
-        rows=tuple(
-            LedgerRow(row["asset"], Decimal(row["amount"]), Decimal(row["fee"])) for row in data["rows"]
-        ),
+        rows=tuple(LedgerRow(row["asset"], Decimal(row["amount"]), Decimal(row["fee"])) for row in data["rows"]),
     )

@@ -36,6 +36,7 @@ def summary(session: Session) -> dict[str, Any]:
         "ledger_consistent": not problems,
         "ledger_problems": problems,
         "decision_us": session.shell.decision.summary(),
+        "priced_us": {**session.shell.priced.summary(), "frames": session.shell.priced.count},
         "funnel": funnel,
         "fees": None if desk.fees is None else desk.fees.source,
         "fees_missing": session.shell.fees_missing,

@@ -119,6 +119,8 @@ class Shell:
         self.clock = clock
         self.decision = Latency()
         """bytes in -> decision out, per frame"""
+        self.priced = Latency()
+        """the same, of frames that had a candidate to price alone"""
         self.alerts: list[Alert] = []
         """the newest, oldest first, for the terminal"""
         self.connection_faults: dict[str, int] = {}
@@ -175,9 +177,13 @@ class Shell:
     # --- transport.Listener ---
 
     def on_frame(self, conn: ConnId, data: bytes) -> None:
+        candidates = self.engine.candidates
         began = time.perf_counter_ns()
         commands = self.engine.step(Frame(conn, data, self.clock()))
-        self.decision.record(time.perf_counter_ns() - began)
+        took_ns = time.perf_counter_ns() - began
+        self.decision.record(took_ns)
+        if self.engine.candidates != candidates:
+            self.priced.record(took_ns)
         if commands:
             self._carry_out(commands)
         if self.engine.deadline != self._armed:
@@ -314,7 +320,7 @@ class Shell:
     async def _wind_down(self) -> None:
         self.take(Drain(self.clock()))
         with anyio.move_on_after(DRAIN_S):
-            while any(desk.open_plans for desk in self.engine.desks):
+            while any(desk.open_plans for desk in self.engine.desks):  # noqa: ASYNC110 - many ends, none has an event
                 await anyio.sleep(0.02)
         self.books_live_at_stop = len(self.engine.market.in_use())
         self._carry_out(self.engine.stop(self.clock()))

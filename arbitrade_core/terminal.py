@@ -1,6 +1,6 @@
 """The live terminal view of a session, and its summary for people."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import anyio
@@ -33,7 +33,9 @@ FUNNEL_WORDS = {
 }
 
 
-async def watch(session: Session, until: anyio.Event, title: str, notes: Sequence[str], console: Console) -> None:
+async def watch(
+    session: Session, until: anyio.Event, title: str, notes: Callable[[Session], Sequence[str]], console: Console
+) -> None:
     """Show the session until `until` is set: a live view on a terminal, a line now and then elsewhere."""
     if not console.is_terminal:
         while not until.is_set():
@@ -43,7 +45,7 @@ async def watch(session: Session, until: anyio.Event, title: str, notes: Sequenc
         return
     with Live(console=console, refresh_per_second=4, screen=False, transient=True) as live:
         while not until.is_set():
-            live.update(view(session, title, notes))
+            live.update(view(session, title, notes(session)))
             with anyio.move_on_after(_REFRESH_S):
                 await until.wait()
 

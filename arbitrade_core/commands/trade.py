@@ -36,7 +36,7 @@ async def _paper(loaded: runtime.Loaded, seconds: float | None, quiet: bool) -> 
     async with runtime.stop_on_signals(stop), runtime.session(loaded, Mode.PAPER) as session:
         console = Console(stderr=True, quiet=quiet)
         with anyio.move_on_after(seconds):
-            await watch(session, stop, "arbitrade: paper", PAPER_NOTES, console)
+            await watch(session, stop, "arbitrade: paper", lambda _: PAPER_NOTES, console)
     return session
 
 

@@ -42,7 +42,7 @@ from arbitrade_core.execution.remaining import rounding_fills
 from arbitrade_core.journal import Fields, Record, Stream
 from arbitrade_core.ledger import Ledger, odd_rounding
 from arbitrade_core.legs import most_spent
-from arbitrade_core.money import ONE, ZERO, plain, unit
+from arbitrade_core.money import ZERO, plain, unit
 from arbitrade_core.pnl import DAY_NS, HOUR_NS, Result, Results
 from arbitrade_core.records import end_record, fill_record, order_intent, order_record
 from arbitrade_core.recovery import PastPlan
@@ -374,7 +374,7 @@ class Conductor:
         self._failures.clear()
 
     def _check_certificate(self, run: Run, outcome: Outcome, changes: Mapping[str, Decimal], now: Ns) -> None:
-        """A plan all of whose legs filled within their limits brings start and margin home, or it is alarmed (TRADING 14)."""
+        """A plan whose legs all filled within their limits brings start and margin home, or is alarmed (TRADING 14)."""
         certificate = run.plan.certificate
         if outcome.kind != "completed" or certificate is None:
             return

@@ -215,8 +215,8 @@ class Scene:
         )
         self.detector = TriangularDetector()
         self.engine = Engine(market=Market(), feeds=[self.feed], detectors=[self.detector], desks=[desk])
-        self.desk = desk
-        self.world = Watched(
+        self.desk: Desk = desk
+        self.world: Watched = Watched(
             self.engine,
             SilentPeer(),
             start_ns=after.world.now if after else START_NS,

@@ -95,8 +95,10 @@ class Session:
 
     def _fault(self) -> None:
         kind = self.chance.choice(
-            ("corrupt", "corrupt", "drop", "duplicate", "cross", "silence", "close", "increments", "status", "system")
-            + ("journal_hangs", "journal_hangs", "journal_lost", "halt", "fees", "pairs")
+            (
+                *("corrupt", "corrupt", "drop", "duplicate", "cross", "silence", "close", "increments"),
+                *("status", "system", "journal_hangs", "journal_hangs", "journal_lost", "halt", "fees", "pairs"),
+            )
         )
         self.happened[kind] += 1
         self._do(kind, self.chance.choice(self.symbols))

@@ -12,10 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from arbitrade_core.journal import Record
 from tests.engine.sessions import OPENING, Session
 from tests.engine.watched import (
-    Watched,
     assert_appearances_are_whole,
     assert_books_add_up,
     assert_flat,
@@ -56,19 +54,10 @@ def test_the_sessions_together_meet_every_fault_and_every_outcome() -> None:
         outcomes += Counter(end.data["outcome"] for end in world.told("end"))
         outcomes["dropped"] += len(world.told("drop"))
         outcomes["quarantined"] += len(world.told("quarantine"))
-        outcomes["waited for the journal"] += waited(world)
     if RUNS >= 20:
         assert len(happened) == 14, happened
-        assert all(outcomes[kind] for kind in ("completed", "partial", "unwound", "missed", "dropped"))
+        assert all(outcomes[kind] for kind in ("completed", "unwound", "missed", "dropped"))
         assert outcomes["quarantined"]
-        assert outcomes["waited for the journal"]
-
-
-def waited(world: Watched) -> int:
-    """Follow-ups that were sent long after they were wanted."""
-    wanted = {record.data["order"]: record for record in world.told("follow_up")}
-    sent: list[Record] = [record for record in world.told("send") if record.data["order"] in wanted]
-    return sum(record.time_ns - wanted[record.data["order"]].time_ns > 100_000_000 for record in sent)
 
 
 def test_reliability_11_a_seed_gives_the_same_journal_in_any_process() -> None:

@@ -189,7 +189,7 @@ async def test_an_exchange_that_comes_up_later_is_found(opener: Opener, complain
         assert f"cannot connect to 127.0.0.1:{port}" in bot.shell.last_connection_fault
         exchange = server()
         async with exchange.serving(port):
-            await bot.until(lambda: bot.engine.market.in_use())
+            await bot.until(bot.engine.market.in_use)
             bot.stop.set()
             await bot.shell.stopped.wait()
 
@@ -217,7 +217,7 @@ async def test_reliability_12_records_a_full_journal_refused_are_offered_again_b
     async with running.serving():
         bot = Bot(running.url, transport.open_connection)
         async with bot.running(complaints):
-            await bot.until(lambda: bot.engine.market.in_use())
+            await bot.until(bot.engine.market.in_use)
             bot.journal.full = True
             bot.shell.take(Halt("a record that is refused", "tester", bot.shell.clock()))
             await bot.until(lambda: bot.engine.journal_lost)
@@ -241,6 +241,6 @@ async def test_a_notifier_that_raises_stops_nothing(complaints: list[str], capsy
         bot.shell._notifiers = (Broken(), bot.keeper)
         async with bot.running(complaints):
             bot.shell.take(Halt("a test", "tester", bot.shell.clock()))
-            await bot.until(lambda: bot.engine.market.in_use())
+            await bot.until(bot.engine.market.in_use)
         assert [alert.topic for alert in bot.keeper.alerts] == ["engine.halt"]
     capsys.readouterr()

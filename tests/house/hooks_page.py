@@ -89,7 +89,8 @@ def section(hook: str) -> str:
     for label in ("Called:", "Order:", "An exception:"):
         text = text.replace(label, f"**{label}**")
     lines = [f"## {hook}{signature}".replace("[Any]", ""), "", text.strip(), "", "```python"]
-    return "\n".join([*lines, inspect.cleandoc(example), "```", ""])
+    code = inspect.cleandoc(example).replace("\n\n@hookimpl", "\n\n\n@hookimpl")  # as `lint` wants code in pages, too
+    return "\n".join([*lines, code, "```", ""])
 
 
 if __name__ == "__main__":

@@ -73,7 +73,7 @@ async def _demo(loaded: runtime.Loaded, market: _Market, seconds: float | None, 
     async with runtime.stop_on_signals(stop), _exchange(market) as url:
         async with runtime.demo_session(_configured(loaded, url)) as session:
             with anyio.move_on_after(seconds):
-                await watch(session, stop, "arbitrade demo", _notes(session), Console(stderr=True, quiet=quiet))
+                await watch(session, stop, "arbitrade demo", _notes, Console(stderr=True, quiet=quiet))
         return session
 
 
