@@ -41,7 +41,7 @@ def register_executors(ctx: PluginContext[CoreSettings]) -> list[Executor]:
     from arbitrade_core.execution.sequential import SequentialExecutor  # noqa: PLC0415 - only who trades needs it
 
     execution = ctx.settings.execution
-    return [SequentialExecutor(execution.loss_cap_bps, execution.max_follow_ups)]
+    return [SequentialExecutor(execution.loss_cap_bps, execution.max_follow_ups, execution.residue_floor_valued)]
 
 
 @hookimpl

@@ -130,7 +130,8 @@ class Desk:
         self._opening = dict(balances)
         self._recovered = recovered
         self._told_accounts: set[tuple[str, str]] = set()
-        self._executors = {kind: executor for executor in executors for kind in executor.kinds}
+        # The first that takes a kind gets it, as `register_executors` says.
+        self._executors = {kind: executor for executor in reversed(executors) for kind in executor.kinds}
         self._stream = stream
         self._epoch = epoch
         self._plans = 0
@@ -152,6 +153,7 @@ class Desk:
         if self._recovered.accounts:
             self.ledger.restore(self._recovered.accounts)
             self.conductor.remember(self._recovered.past)
+            self.halt_reason = self._recovered.halted
             for kind, data in self._recovered.interrupted:
                 self._journal(kind, now, data)
         else:
@@ -280,9 +282,7 @@ class Desk:
     def _numbered(self, plan: Plan) -> Plan:
         """With the ids it has if it is approved."""
         plan_id = f"{self._epoch}{_base36(self._plans + 1)}"
-        legs = tuple(
-            replace(leg, order_id=f"{plan_id}-{number}") for number, leg in enumerate(plan.legs, start=1)
-        )
+        legs = tuple(replace(leg, order_id=f"{plan_id}-{number}") for number, leg in enumerate(plan.legs, start=1))
         return replace(plan, id=plan_id, legs=legs)
 
     def _refused(self, candidate: Candidate, plan: Plan, refused: Refused, now: Ns) -> None:
@@ -388,8 +388,7 @@ class Desk:
 
     def _refactor(self) -> None:
         self._fee_factor = [
-            0.0 if (fee := self.fee(leg.symbol)) is None else factor(leg.side, fee)
-            for leg in self.market_state.legs
+            0.0 if (fee := self.fee(leg.symbol)) is None else factor(leg.side, fee) for leg in self.market_state.legs
         ]
 
     def set_start_assets(self, assets: tuple[str, ...], now: Ns) -> None:
@@ -454,9 +453,7 @@ class Desk:
         # An account that was told and is empty now is told as empty, or its last amount would stand.
         whole = {**dict.fromkeys(self._told_accounts, ZERO), **accounts}
         self._told_accounts = set(accounts)
-        self._journal(
-            "balances", now, balances_record(self.id, [(*name, amount) for name, amount in whole.items()])
-        )
+        self._journal("balances", now, balances_record(self.id, [(*name, amount) for name, amount in whole.items()]))
 
     def _journal(self, kind: str, now: Ns, data: Mapping[str, object]) -> None:
         self._port.append(self._stream.record(kind, now, dict(data)))

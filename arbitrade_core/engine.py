@@ -5,7 +5,8 @@ shell (`runtime`, a replay, a simulation) feeds it inputs that carry their time 
 timers run before any input stamped later, at their due time (TRADING 35).
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from arbitrade_core.clock import Timers
@@ -210,7 +211,11 @@ class Engine:
         self.updates += 1
         findings: Sequence[Finding] = ()
         for detector in self._watchers[pair]:
-            found = detector.on_change(pair, rose, now)
+            try:
+                found = detector.on_change(pair, rose, now)
+            except Exception as error:  # noqa: BLE001 - foreign code: it is taken out, the market goes on
+                self._take_out(detector, error, now)
+                continue
             if found:
                 findings = [*findings, *found]
         if not update.verify(market.books[pair]):
@@ -287,8 +292,28 @@ class Engine:
         if pair < len(self._watchers):
             findings: list[Finding] = []
             for detector in self._watchers[pair]:
-                findings += detector.on_change(pair, rose, now)
+                findings += self._asked(detector, partial(detector.on_change, pair, rose, now), now)
             self._offer(findings, now)
+
+    def _asked[T](self, detector: Detector, ask: Callable[[], Collection[T]], now: Ns) -> Collection[T]:
+        """What a detector answers; nothing when it raises."""
+        try:
+            return ask()
+        except Exception as error:  # noqa: BLE001 - foreign code: it is taken out, the market goes on
+            self._take_out(detector, error, now)
+            return ()
+
+    def _take_out(self, detector: Detector, error: Exception, now: Ns) -> None:
+        """A detector raised: it alone is out until the next start (RELIABILITY 14)."""
+        if detector not in self.detectors:
+            return
+        self.detectors.remove(detector)
+        self._reindex = True
+        self._offer([Vanished(key) for key in self.appearances.of(detector.name)], now)
+        reason = f"{type(error).__name__}: {error}"
+        self._record("detector_out", now, {"detector": detector.name, "reason": reason})
+        text = f"detector {detector.name!r} failed and is out of use until the next start: {reason}"
+        self.notify(Severity.CRITICAL, "detector.failed", text, now)
 
     # --- offers ---
 
@@ -311,8 +336,8 @@ class Engine:
     def _offer_active(self, desk_id: str, now: Ns) -> None:
         """A desk's state freed something: it sees the active set again (TRADING 4)."""
         desk = next(desk for desk in self.desks if desk.id == desk_id)
-        for detector in self.detectors:
-            self._offer(detector.active(), now, only=desk)
+        for detector in list(self.detectors):
+            self._offer(self._asked(detector, detector.active, now), now, only=desk)
 
     def _path(self, legs: Sequence[LegId]) -> str:
         market_legs = self.market.legs
@@ -330,15 +355,15 @@ class Engine:
         for desk in self.desks:
             desk.relisted()
         watchers: list[list[Detector]] = [[] for _ in self.market.pairs]
-        for detector in self.detectors:
-            for pair in detector.rebuild(self.market, self, now):
+        for detector in list(self.detectors):
+            for pair in self._asked(detector, partial(detector.rebuild, self.market, self, now), now):
                 watchers[pair].append(detector)
         self._watchers = [tuple(row) for row in watchers]
         wanted = [pair for pair, row in enumerate(self._watchers) if row]
         for port in self._ports:
             port.feed.carry([pair for pair in wanted if pair in port.listed], now)
-        for detector in self.detectors:
-            self._offer(detector.active(), now)
+        for detector in list(self.detectors):
+            self._offer(self._asked(detector, detector.active, now), now)
 
     def break_even(self, legs: Sequence[LegId]) -> float:
         """`spi.Hurdles`: what a detector's cycles must beat, over all desks."""
@@ -426,9 +451,7 @@ class Engine:
     def _on_journal_back(self, event: JournalBack) -> None:
         if self.journal_lost is not None:
             self.journal_lost = None
-            self.notify(
-                Severity.INFO, "journal.back", "the journal is written again; plans resume", event.now
-            )
+            self.notify(Severity.INFO, "journal.back", "the journal is written again; plans resume", event.now)
             self._offer_again |= {desk.id for desk in self.desks}
 
     # --- operators ---
@@ -470,9 +493,7 @@ class Engine:
         if self.halted is None:
             self.halted = event.reason
             self._record("halt", event.now, {"reason": event.reason, "actor": event.actor})
-            self.notify(
-                Severity.CRITICAL, "engine.halt", f"halted by {event.actor}: {event.reason}", event.now
-            )
+            self.notify(Severity.CRITICAL, "engine.halt", f"halted by {event.actor}: {event.reason}", event.now)
 
     def _on_resume(self, event: Resume) -> None:
         if self.halted is not None:

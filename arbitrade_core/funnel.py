@@ -131,6 +131,10 @@ class Appearances:
         appearance.outcome = self._reached.pop(key)[1]
         return appearance
 
+    def of(self, strategy: str) -> list[str]:
+        """Keys of a strategy's open appearances."""
+        return sorted(key for key, appearance in self._open.items() if appearance.strategy == strategy)
+
     def close_all(self, now: Ns) -> list[Appearance]:
         """At the end of a run: what is open is told with the lifetime it had so far."""
         return [closed for key in sorted(self._open) if (closed := self.vanished(key, now)) is not None]

@@ -44,9 +44,7 @@ def chained(previous: bytes, record: Record) -> bytes:
 def _text(value: object) -> str:
     if isinstance(value, Decimal):
         return format(value, "f")
-    raise TypeError(
-        f"a journal record holds {type(value).__name__} {value!r}; write text, int, bool, list or dict"
-    )
+    raise TypeError(f"a journal record holds {type(value).__name__} {value!r}; write text, int, bool, list or dict")
 
 
 class Stream:

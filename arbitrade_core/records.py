@@ -9,6 +9,7 @@ from decimal import Decimal
 from arbitrade_core.domain import FeeSnapshot, Fill, Order, Plan, PlanLeg
 from arbitrade_core.journal import Fields
 from arbitrade_core.money import plain
+from arbitrade_core.spi import Outcome
 
 
 def path(plan: Plan) -> str:
@@ -119,16 +120,14 @@ def fill_record(order: Order, fill: Fill) -> Fields:
         "cost": plain(fill.cost),
         "fee": plain(fill.fee),
         "fee_asset": fill.fee_asset,
-        "rows": [
-            {"asset": row.asset, "amount": plain(row.amount), "fee": plain(row.fee)} for row in fill.rows
-        ],
+        "rows": [{"asset": row.asset, "amount": plain(row.amount), "fee": plain(row.fee)} for row in fill.rows],
     }
 
 
 def end_record(
     plan: Plan,
-    outcome: str,
-    note: str,
+    outcome: Outcome,
+    *,
     pnl: Mapping[str, Decimal],
     profit_valued: Decimal | None,
     residue: Mapping[str, Decimal],
@@ -138,8 +137,8 @@ def end_record(
     return {
         "plan": plan.id,
         "desk": plan.desk_id,
-        "outcome": outcome,
-        "note": note,
+        "outcome": outcome.kind,
+        "note": outcome.note,
         "realised_end": plain(plan.start + profit),
         "profit": plain(profit),
         "profit_valued": None if profit_valued is None else plain(profit_valued),
@@ -154,8 +153,7 @@ def balances_record(desk_id: str, accounts: Iterable[tuple[str, str, Decimal]]) 
     return {
         "desk": desk_id,
         "accounts": [
-            {"asset": asset, "account": account, "amount": plain(amount)}
-            for asset, account, amount in sorted(accounts)
+            {"asset": asset, "account": account, "amount": plain(amount)} for asset, account, amount in sorted(accounts)
         ],
     }
 

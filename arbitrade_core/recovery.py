@@ -44,6 +44,8 @@ class Recovered:
     """records, by kind, that end the plans and orders that had not ended"""
     past: list[PastPlan] = field(default_factory=list)
     """the last two days', oldest first"""
+    halted: str | None = None
+    """why the desk halted, when nobody has resumed it since (RELIABILITY 10)"""
 
 
 async def recover(pool: "asyncpg.Pool[Any]", desk_id: str, now: Ns) -> Recovered:
@@ -82,6 +84,11 @@ async def recover(pool: "asyncpg.Pool[Any]", desk_id: str, now: Ns) -> Recovered
             " ORDER BY order_id",
             [plan["plan_id"] for plan in plans],
         )
+        halt = await connection.fetchrow(
+            "SELECT kind, data FROM journal WHERE stream = $1 AND kind IN ('desk_halt', 'desk_resume')"
+            " ORDER BY seq DESC LIMIT 1",
+            desk_id,
+        )
         past = await connection.fetch(
             "SELECT key, decided_ns, ended_ns, outcome, profit_valued"
             " FROM cycles WHERE desk_id = $1 AND ended_ns IS NOT NULL AND state <> 'dropped' AND decided_ns >= $2"
@@ -105,7 +112,8 @@ async def recover(pool: "asyncpg.Pool[Any]", desk_id: str, now: Ns) -> Recovered
         ]
         # What an interrupted plan is worth cannot be told: it counts as a plan, not as a loss.
         known += [PastPlan(plan["key"], plan["decided_ns"], now, INTERRUPTED, ZERO) for plan in plans]
-        return Recovered(ledger.accounts(), ended, known)
+        halted = halt["data"]["reason"] if halt is not None and halt["kind"] == "desk_halt" else None
+        return Recovered(ledger.accounts(), ended, known, halted)
 
 
 def _take_residue(ledger: Ledger, order: Order) -> None:

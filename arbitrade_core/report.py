@@ -73,18 +73,14 @@ def profit_and_loss(desk: Desk) -> dict[str, Any]:
         "trading": plain(results.trading),
         "revaluation": None if results.revaluation is None else plain(results.revaluation),
         "flows": plain(results.flows),
-        "residue": {
-            asset: plain(amount) for asset, account, amount in desk.ledger.accounts() if account == "residue"
-        },
+        "residue": {asset: plain(amount) for asset, account, amount in desk.ledger.accounts() if account == "residue"},
     }
 
 
 def standings(engine: Engine, limit: int) -> list[tuple[str, Standing]]:
     """The cycles nearest to trading now, of all detectors: (path, standing), best net first."""
     found = [
-        (path(engine, standing.legs), standing)
-        for detector in engine.detectors
-        for standing in detector.ranked(limit)
+        (path(engine, standing.legs), standing) for detector in engine.detectors for standing in detector.ranked(limit)
     ]
     return sorted(found, key=lambda row: (-row[1].net_bps, row[1].key))[:limit]
 
@@ -97,25 +93,31 @@ def path(engine: Engine, legs: tuple[int, ...]) -> str:
 def why_no_trade(engine: Engine, desk: Desk, shown: Mapping[str, Any] | None = None) -> str:
     """One plain sentence: the stage at which the nearest candidates stop."""
     stopped = engine.halted or desk.halt_reason or engine.journal_lost
+    if stopped is None and not engine.frames:
+        stopped = "no market data arrived"
+    elif stopped is None and desk.fees is None:
+        stopped = "no fees are known"
     if stopped is not None:
         return f"nothing trades: {stopped}"
-    if not engine.frames:
-        return "nothing trades: no market data arrived"
-    if desk.fees is None:
-        return "nothing trades: no fees are known"
     funnel = dict(shown or whole_funnel(engine, desk))
-    stages = (
-        ("evaluated", "no cycle was evaluated yet: books are not live, or no cycle passes through a start asset"),
-        ("gross_positive", "no cycle returned more than it cost even before fees"),
-        ("after_fees", "cycles paid before fees, none after them"),
-        ("candidates", "cycles paid after fees, none by the minimum edge or margin that is set"),
-        ("after_rounding", "candidates did not survive lot sizes and minimums"),
-        ("after_depth", "the books were too thin at profitable prices"),
-        ("after_buffers", "slippage and fee buffers, minimum edge or profit took the rest"),
+    return next((f"why no trade: {words}" for stage, words in _STAGES if not funnel[stage]), None) or _after_gate(
+        funnel
     )
-    for stage, words in stages:
-        if not funnel[stage]:
-            return f"why no trade: {words}"
+
+
+_STAGES = (
+    ("evaluated", "no cycle was evaluated yet: books are not live, or no cycle passes through a start asset"),
+    ("gross_positive", "no cycle returned more than it cost even before fees"),
+    ("after_fees", "cycles paid before fees, none after them"),
+    ("candidates", "cycles paid after fees, none by the minimum edge or margin that is set"),
+    ("after_rounding", "candidates did not survive lot sizes and minimums"),
+    ("after_depth", "the books were too thin at profitable prices"),
+    ("after_buffers", "slippage and fee buffers, minimum edge or profit took the rest"),
+)
+"""(stage that nothing survived, why that is), in the funnel's order"""
+
+
+def _after_gate(funnel: Mapping[str, Any]) -> str:
     if not funnel["executed"]:
         worst = max(funnel["refused"].items(), key=lambda item: item[1], default=None)
         if worst is not None:

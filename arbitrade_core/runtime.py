@@ -17,7 +17,7 @@ from arbitrade_core.desk import Desk, DeskTerms
 from arbitrade_core.domain import FeeSnapshot, Ns, Pair
 from arbitrade_core.engine import SYSTEM_STREAM, Engine
 from arbitrade_core.errors import SettingsError
-from arbitrade_core.events import Durable, JournalBack, JournalLost, PairsEnabled
+from arbitrade_core.events import Durable, JournalBack, JournalLost, PairsEnabled, Resume
 from arbitrade_core.execution.paper import PaperVenue
 from arbitrade_core.hooks import Registry
 from arbitrade_core.journal import Stream
@@ -68,7 +68,7 @@ class Loaded:
 
 
 def load() -> Loaded:
-    """Find and import plugins, read and validate all settings. Raises PluginError or SettingsError with every problem."""
+    """Find and import plugins, validate all settings. Raises PluginError or SettingsError with every problem."""
     catalogue = load_catalogue()
     settings = catalogue.settings()
     catalogue.require_sound()
@@ -107,9 +107,7 @@ def compose(
     checks = [one.thing for one in registry.risk_checks()]
     feeds = [one.thing for one in registry.feeds()]
     if not feeds:
-        raise SettingsError(
-            ["no plugin registers a feed, so there is no market data; enable one (ARBITRADE_PLUGINS)"]
-        )
+        raise SettingsError(["no plugin registers a feed, so there is no market data; enable one (ARBITRADE_PLUGINS)"])
     ledger = Ledger(desk_id)
     venue = PaperVenue(
         desk_id,
@@ -166,8 +164,10 @@ def desk_terms(core: CoreSettings) -> DeskTerms:
 
 
 @asynccontextmanager
-async def session(loaded: Loaded, mode: Mode) -> AsyncIterator[Session]:
+async def session(loaded: Loaded, mode: Mode, *, resume: bool = False) -> AsyncIterator[Session]:
     """A running bot: books filling, paper desk trading; leaves cleanly, plans drained and journal flushed.
+
+    A desk that halted stays halted over restarts; `resume` is the operator's word that it may go on.
 
     Raises:
         ArbitradeError: whatever keeps it from starting.
@@ -203,6 +203,12 @@ async def session(loaded: Loaded, mode: Mode) -> AsyncIterator[Session]:
             await tasks.start(_serve, shell, stop, writer, observations)
             if loaded.core.trading.pairs is not None:
                 shell.take(PairsEnabled(frozenset(loaded.core.trading.pairs), clock()))
+            if resume:
+                shell.take(Resume("command line", clock()))
+            elif recovered.halted is not None:
+                _log.error(
+                    "the desk is halted since an earlier run; start with --resume to clear it", reason=recovered.halted
+                )
             try:
                 yield Session(mode, loaded, shell, engine.desks[0], database, observations)
             finally:

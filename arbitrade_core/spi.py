@@ -187,7 +187,7 @@ class FeedPort(Protocol):
 
     def exchange_status(self, status: str, now: Ns) -> None: ...
     def fault(self, kind: str, detail: str, now: Ns) -> None:
-        """Something the other side did that it should not have. Counted by kind; kept, newest last, for `doctor`."""
+        """Something the other side did that it should not have. Counted by kind, the newest kept."""
         ...
 
     def alert(self, severity: Severity, topic: str, text: str, now: Ns) -> None: ...
@@ -252,7 +252,7 @@ class Detector(Protocol):
     @property
     def name(self) -> str: ...
     def rebuild(self, market: MarketView, hurdles: Hurdles, now: Ns) -> Collection[PairId]:
-        """Fees, thresholds, pairs or start assets changed: index anew, keep counters, return the pairs to be called for.
+        """Fees, thresholds, pairs or start assets changed: index anew, keep counters; returns the pairs to call for.
 
         The engine then offers `active()`, so no finding is returned here (TRADING 4).
         """
@@ -287,7 +287,7 @@ class Refused:
 
 
 class RiskCheck(Protocol):
-    """May a plan be executed? Raising refuses (and quarantines the check's plugin object)."""
+    """May a plan be executed? Raising refuses, and is logged."""
 
     @property
     def name(self) -> str: ...

@@ -3,6 +3,8 @@
 orjson, floats, one SortedDict a side, every cycle through the message's pair scored in both directions, no checksum.
 """
 
+from typing import Any
+
 import orjson
 from sortedcontainers import SortedDict  # type: ignore[import-untyped]
 
@@ -14,8 +16,8 @@ class Baseline:
 
     def __init__(self, cycles: list[tuple[tuple[str, bool], ...]], factor: dict[str, float]) -> None:
         """`cycles`: three (symbol, buys) each; `factor`: what a symbol's taker fee leaves of a rate."""
-        self.bids: dict[str, SortedDict] = {}
-        self.asks: dict[str, SortedDict] = {}
+        self.bids: dict[str, Any] = {}
+        self.asks: dict[str, Any] = {}
         self.rate: dict[tuple[str, bool], float] = {}
         self._factor = factor
         self._through: dict[str, list[tuple[tuple[str, bool], ...]]] = {}
@@ -23,7 +25,7 @@ class Baseline:
             for symbol, _ in cycle:
                 self._through.setdefault(symbol, []).append(cycle)
 
-    def frame(self, data: bytes) -> list[tuple[tuple[str, bool], ...]]:
+    def frame(self, data: bytes) -> list[tuple[tuple[str, bool], ...]]:  # noqa: PLR0912 - one function, as such code is
         message = orjson.loads(data)
         if message.get("channel") != "book":
             return []

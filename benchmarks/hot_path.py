@@ -30,7 +30,7 @@ CHECK_EVERY = 500
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser = argparse.ArgumentParser(description="Bytes in, decision out.")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--updates", type=int, default=120_000, help="book updates in all")
     parser.add_argument("--pairs", type=int, default=1228)
@@ -174,7 +174,9 @@ def equal_to_brute_force(seed: int) -> bool:
     for number, (conn, data, now) in enumerate(load.updates):
         engine.step(Frame(conn, data, now))
         if number % CHECK_EVERY == 0:
-            found = {one.key for detector in engine.detectors for one in detector.active() if isinstance(one, Candidate)}
+            found = {
+                one.key for detector in engine.detectors for one in detector.active() if isinstance(one, Candidate)
+            }
             if found != active_cycles(engine.market, engine):
                 return False
     return True

@@ -16,8 +16,12 @@ app = typer.Typer(no_args_is_help=True, help="Executed cycles.")
 @app.command("list")
 def list_cycles(
     demo: DemoOption = False,
-    desk: Annotated[str | None, typer.Option(help="Of this desk. Not set: of all; with --demo, the last run's.")] = None,
-    outcome: Annotated[str | None, typer.Option(help="Only these: completed, partial, unwound, missed, stuck ...")] = None,
+    desk: Annotated[
+        str | None, typer.Option(help="Of this desk. Not set: of all; with --demo, the last run's.")
+    ] = None,
+    outcome: Annotated[
+        str | None, typer.Option(help="Only these: completed, partial, unwound, missed, stuck ...")
+    ] = None,
     limit: Annotated[
         int | None, typer.Option(min=1, max=100_000, help="How many, newest first. Not set: 20, with --json all.")
     ] = None,

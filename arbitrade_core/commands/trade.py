@@ -20,20 +20,24 @@ PAPER_NOTES = ("Paper trading: real market data, fills simulated on the live boo
 _POLL_S = 0.1
 
 
-def run(seconds: Seconds = None, as_json: JsonOption = False) -> None:
+def run(
+    seconds: Seconds = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Clear a halt that an earlier run left.")] = False,
+    as_json: JsonOption = False,
+) -> None:
     """Trade on paper on real market data until Ctrl-C. Open plans end first, then everything is written."""
     loaded = runtime.load()
     configure_logging(loaded.core.log)
-    session = runtime.start_loop(_paper, loaded, seconds, as_json)
+    session = runtime.start_loop(_paper, loaded, seconds, resume, as_json)
     if as_json:
         print_json(summary(session))
     else:
         print_summary(session, PAPER_NOTES, Console())
 
 
-async def _paper(loaded: runtime.Loaded, seconds: float | None, quiet: bool) -> runtime.Session:
+async def _paper(loaded: runtime.Loaded, seconds: float | None, resume: bool, quiet: bool) -> runtime.Session:
     stop = anyio.Event()
-    async with runtime.stop_on_signals(stop), runtime.session(loaded, Mode.PAPER) as session:
+    async with runtime.stop_on_signals(stop), runtime.session(loaded, Mode.PAPER, resume=resume) as session:
         console = Console(stderr=True, quiet=quiet)
         with anyio.move_on_after(seconds):
             await watch(session, stop, "arbitrade: paper", lambda _: PAPER_NOTES, console)
@@ -90,7 +94,7 @@ async def _scan(
     stop = anyio.Event()
     async with runtime.stop_on_signals(stop), runtime.session(loaded, Mode.SCAN) as session:
         with anyio.move_on_after(wait):
-            while not session.engine.market.in_use() and not stop.is_set():
+            while not session.engine.market.in_use() and not stop.is_set():  # noqa: ASYNC110 - the market tells nobody
                 await anyio.sleep(_POLL_S)
         if session.engine.market.in_use():
             with anyio.move_on_after(seconds):

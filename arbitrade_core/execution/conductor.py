@@ -135,9 +135,7 @@ class Conductor:
 
     def remember(self, past: Sequence[PastPlan]) -> None:
         """Limits look at plans of earlier runs as at those of this one (RELIABILITY 9)."""
-        self.results.recover(
-            [Result(plan.ended_ns, plan.value, plan.outcome not in _UNWINDS) for plan in past]
-        )
+        self.results.recover([Result(plan.ended_ns, plan.value, plan.outcome not in _UNWINDS) for plan in past])
         for plan in past:
             self._starts.append((plan.decided_ns, plan.key))
             self._count_failure(plan.outcome, plan.ended_ns)
@@ -242,9 +240,7 @@ class Conductor:
         record.reason = reason
         self._claims.release(record.order.id)
         self._residue_promised.pop(record.order.id, None)
-        self._journal(
-            "order", now, order_record(record.order, event, record.state, record.filled_qty, reason)
-        )
+        self._journal("order", now, order_record(record.order, event, record.state, record.filled_qty, reason))
 
     # --- the executor's actions ---
 
@@ -325,9 +321,7 @@ class Conductor:
         ledger = self._account.ledger
         changes = ledger.plan_changes(plan.id)
         residue = {
-            asset: amount
-            for asset, amount in sorted(run.holdings.items())
-            if asset != plan.start_asset and amount > 0
+            asset: amount for asset, amount in sorted(run.holdings.items()) if asset != plan.start_asset and amount > 0
         }
         for asset, amount in residue.items():
             ledger.to_residue(plan.id, asset, amount)
@@ -337,7 +331,14 @@ class Conductor:
         ledger.forget_plan(plan.id)
         self.results.revalue(ledger.balances(), self._mark)
         attribution = [self._attribution(run, leg) for leg in plan.legs]
-        data = end_record(plan, outcome.kind, outcome.note, changes, result.value, residue, attribution)
+        data = end_record(
+            plan,
+            outcome,
+            pnl=changes,
+            profit_valued=result.value,
+            residue=residue,
+            attribution=attribution,
+        )
         self._journal("end", now, data)
         self._account.journal_balances(now)
         self.ended[outcome.kind] = self.ended.get(outcome.kind, 0) + 1

@@ -88,8 +88,8 @@ class Remaining:
         limit = self._limit(own, due, levels)
         if limit is None:
             return None
-        mine = largest_qty(side, pair, fee, own, limit, fills)
         shown = floor_to(_within(pair, side, levels, limit), pair.lot)
+        mine = largest_qty(side, pair, fee, own, limit, fills)
         qty = min(largest_qty(side, pair, fee, own + residue, limit, fills), max(mine, shown))
         if mine <= 0 or not tradable_qty(pair, qty, limit):
             return None

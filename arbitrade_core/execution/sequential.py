@@ -23,7 +23,7 @@ from arbitrade_core.execution.lifecycle import (
 from arbitrade_core.execution.remaining import Remaining, divide_up, rounding_fills
 from arbitrade_core.execution.settle import NoWay, Offer, Planner, TooSmall
 from arbitrade_core.ledger import booked_rows
-from arbitrade_core.legs import most_spent
+from arbitrade_core.legs import most_spent, tradable_qty
 from arbitrade_core.money import ZERO, plain, unit
 from arbitrade_core.spi import Action, BanLeg, DeskView, Finish, FollowUp, HaltDesk, Outcome, Place
 
@@ -34,8 +34,17 @@ class SequentialExecutor:
     name = "sequential"
     kinds = frozenset({PlanKind.CYCLE, PlanKind.SWEEP})
 
-    def __init__(self, loss_cap_bps: Decimal = Decimal(300), max_follow_ups: int = 6) -> None:
-        """`loss_cap_bps`: most an unwind may lose of what was paid for what it brings home."""
+    def __init__(
+        self,
+        loss_cap_bps: Decimal = Decimal(300),
+        max_follow_ups: int = 6,
+        residue_floor_valued: Decimal = ZERO,
+    ) -> None:
+        """`loss_cap_bps`: most an unwind may lose of what was paid for what it brings home.
+
+        `residue_floor_valued`: a remainder worth no more than this stays as residue where it would be stuck.
+        """
+        self._residue_floor_valued = residue_floor_valued
         self._loss_cap_bps = loss_cap_bps
         self._max_follow_ups = max_follow_ups
 
@@ -67,7 +76,7 @@ class SequentialExecutor:
         actions: list[Action] = []
         index = _leg_index(run, record.order)
         if index is not None:
-            actions += self._ban(index, record)
+            actions += self._ban(index, record, desk)
             if record.filled_qty > 0 and index + 1 < len(run.plan.legs):
                 actions += self._next(run, index + 1, desk)
         actions += self._settle(run, desk)
@@ -75,10 +84,14 @@ class SequentialExecutor:
             actions.append(Finish(self._outcome(run)))
         return actions
 
-    def _ban(self, index: int, record: OrderRecord) -> list[Action]:
-        """The directed leg that failed rests. Leg 1 falling short is no failure: nothing is held (TRADING 19)."""
+    def _ban(self, index: int, record: OrderRecord, desk: DeskView) -> list[Action]:
+        """The directed leg that failed rests (TRADING 19).
+
+        Leg 1 falling short is no failure, since nothing is held; nor is a remainder that no order could carry.
+        """
         rejected = record.state is OrderState.REJECTED
-        short = index > 0 and record.filled_qty < record.order.qty
+        order, missing = record.order, record.order.qty - record.filled_qty
+        short = index > 0 and tradable_qty(desk.market.pairs[order.leg.pair_id], missing, order.limit)
         if not (rejected or short):
             return []
         filled, wanted = plain(record.filled_qty), plain(record.order.qty)
@@ -115,6 +128,8 @@ class SequentialExecutor:
             match Planner(run.plan, desk, self._loss_cap_bps).best(asset, amount, paid, refused):
                 case TooSmall():
                     del run.paid[asset]
+                case NoWay() if self._trifling(asset, amount, desk):
+                    del run.paid[asset]
                 case NoWay(best=best):
                     actions += self._stuck(run, asset, amount, best)
                 case Offer() as offer if run.follow_ups < self._max_follow_ups:
@@ -125,6 +140,11 @@ class SequentialExecutor:
                 case unexpected:
                     assert_never(unexpected)
         return actions
+
+    def _trifling(self, asset: str, amount: Decimal, desk: DeskView) -> bool:
+        """Worth too little to halt the desk for; what cannot be valued is not."""
+        value = desk.value(asset, amount)
+        return value is not None and value <= self._residue_floor_valued
 
     def _follow_up(self, run: Run, offer: Offer, desk: DeskView) -> Action:
         run.follow_ups += 1

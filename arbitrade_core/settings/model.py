@@ -85,6 +85,9 @@ class ExecutionSettings(Section):
     loss_cap_bps: Bps = Decimal(300)
     """Most that completing or reversing a broken plan may lose of what was paid for it; beyond that the desk
     halts. Reversing pays two more taker fees, so a cap below those means halting."""
+    residue_floor_valued: Amount = Decimal(5)
+    """A remainder of a broken plan that no route brings home within the loss cap halts the desk, unless it is
+    worth no more than this, in the valuation asset: then it stays as residue."""
     max_follow_ups: Whole = 6
     """Most orders after a broken leg, of one plan."""
     leg_ban_s: Whole = 60
@@ -192,7 +195,7 @@ class CoreSettings(BaseSettings):
     experimental: Names = ()
     """Feature flags: the experimental plugins that may be enabled."""
     data_dir: Path | None = None
-    """Directory of the embedded database and the halt file. Not set: the system's place for user data."""
+    """Directory of the embedded database. Not set: the system's place for user data."""
     trading: TradingSettings = TradingSettings()
     paper: PaperSettings = PaperSettings()
     execution: ExecutionSettings = ExecutionSettings()

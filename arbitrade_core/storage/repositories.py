@@ -140,9 +140,7 @@ _BALANCES = _select(BalanceRow, "balances")
 _JOURNAL = _select(JournalRow, "journal").replace("hash", "encode(hash, 'hex') AS hash")
 
 
-async def cycles(
-    pool: Pool, limit: int, desk_id: str | None = None, outcome: str | None = None
-) -> list[CycleRow]:
+async def cycles(pool: Pool, limit: int, desk_id: str | None = None, outcome: str | None = None) -> list[CycleRow]:
     """The newest plans by decision time, each with its orders and their fills."""
     where = (
         "WHERE ($1::text IS NULL OR desk_id = $1) AND ($3::text IS NULL OR outcome = $3 OR state = $3)"

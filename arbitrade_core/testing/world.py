@@ -11,8 +11,8 @@ from typing import Protocol
 from arbitrade_core.domain import Alert, FeeSnapshot, Ns, Order, Pair
 from arbitrade_core.engine import Engine
 from arbitrade_core.events import (
-    Append,
     Appearance,
+    Append,
     Closed,
     Command,
     Connect,

@@ -11,7 +11,7 @@ from decimal import Decimal
 import anyio
 import pytest
 
-from arbitrade_core import runtime, transport, transport_picows
+from arbitrade_core import runtime
 from arbitrade_core.clock import WallClock
 from arbitrade_core.domain import Alert, FeeSnapshot, Pair
 from arbitrade_core.errors import SettingsError, StorageError
@@ -20,7 +20,7 @@ from arbitrade_core.journal import Record
 from arbitrade_core.money import exact
 from arbitrade_core.recovery import Recovered
 from arbitrade_core.shell import MemoryJournal, Shell
-from arbitrade_core.transport import Opener
+from arbitrade_core.transport import Opener, picows_io, sans_io
 from arbitrade_kraken.simulator.control import Control
 from arbitrade_kraken.simulator.exchange import SimulatedExchange
 from arbitrade_kraken.simulator.mispricing import MispricingPlan
@@ -29,7 +29,7 @@ from arbitrade_kraken.simulator.server import ExchangeServer
 pytestmark = pytest.mark.anyio
 
 WAIT_S = 15.0
-OPENERS = {"websockets": transport.open_connection, "picows": transport_picows.open_connection}
+OPENERS = {"websockets": sans_io.open_connection, "picows": picows_io.open_connection}
 
 
 @pytest.fixture(params=list(OPENERS))
@@ -200,7 +200,7 @@ async def test_fees_that_nobody_knows_are_said_once_and_nothing_trades(complaint
 
     exchange = server()
     async with exchange.serving():
-        bot = Bot(exchange.url, transport.open_connection, unknown)
+        bot = Bot(exchange.url, sans_io.open_connection, unknown)
         async with bot.running(complaints):
             await bot.until(lambda: bot.engine.checksums_ok > 100)
             bot.shell._load_fees()
@@ -215,7 +215,7 @@ async def test_reliability_12_records_a_full_journal_refused_are_offered_again_b
     exchange = SimulatedExchange(7, 14, start_ns=time.time_ns(), messages_per_s=0)
     running = ExchangeServer(exchange)
     async with running.serving():
-        bot = Bot(running.url, transport.open_connection)
+        bot = Bot(running.url, sans_io.open_connection)
         async with bot.running(complaints):
             await bot.until(bot.engine.market.in_use)
             bot.journal.full = True
@@ -237,7 +237,7 @@ async def test_a_notifier_that_raises_stops_nothing(complaints: list[str], capsy
 
     exchange = server()
     async with exchange.serving():
-        bot = Bot(exchange.url, transport.open_connection)
+        bot = Bot(exchange.url, sans_io.open_connection)
         bot.shell._notifiers = (Broken(), bot.keeper)
         async with bot.running(complaints):
             bot.shell.take(Halt("a test", "tester", bot.shell.clock()))

@@ -10,18 +10,23 @@ import anyio
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
-from arbitrade_core import transport, transport_picows
 from arbitrade_core.errors import SettingsError
 from arbitrade_core.events import ConnId
-from arbitrade_core.transport import Opener
+from arbitrade_core.transport import Opener, picows_io, sans_io
 
 pytestmark = pytest.mark.anyio
 
 WAIT_S = 5.0
-OPENERS = {"websockets": transport.open_connection, "picows": transport_picows.open_connection}
+OPENERS = {"websockets": sans_io.open_connection, "picows": picows_io.open_connection}
 
 type Handler = Callable[[ServerConnection], Awaitable[None]]
 type RawHandler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@pytest.fixture(params=["asyncio", "uvloop"])
+def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, bool]]:
+    """Both event loops the bot may run on: their transports are different classes."""
+    return "asyncio", {"use_uvloop": request.param == "uvloop"}
 
 
 @pytest.fixture(params=list(OPENERS))
@@ -237,8 +242,8 @@ async def test_a_host_that_does_not_exist_is_told(opener: Opener, ear: Ear) -> N
 async def test_a_handshake_that_never_ends_is_given_up(
     opener: Opener, ear: Ear, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transport, "CONNECT_TIMEOUT_S", 0.2)
-    monkeypatch.setattr(transport_picows, "CONNECT_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(sans_io, "CONNECT_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(picows_io, "CONNECT_TIMEOUT_S", 0.2)
     async with raw_server(silent) as url:
         opener(1, url, ear)
         code, reason = await ear.until_closed()
@@ -279,7 +284,7 @@ async def test_a_server_that_refuses_the_upgrade_is_told_once(opener: Opener, ea
 async def test_closing_while_connecting_is_told_once_and_leaves_nothing(
     opener: Opener, ear: Ear, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transport_picows, "CONNECT_TIMEOUT_S", 0.3)  # picows lets go of it then, not before
+    monkeypatch.setattr(picows_io, "CONNECT_TIMEOUT_S", 0.3)  # picows lets go of it then, not before
     async with raw_server(silent) as url:
         at_once = opener(1, url, ear)
         at_once.close()

@@ -62,6 +62,9 @@ class Moody:
     def start(self, port: VenuePort, now: Ns) -> None:
         self._port = port
 
+    def watches(self, pair: PairId) -> bool:
+        return False
+
     def taken(self, pair: PairId, side: Side) -> Mapping[int, int]:
         return {}
 

@@ -11,7 +11,6 @@ OUTSIDE = (
     # the shell: it is what brings time in
     "arbitrade_core.shell",
     "arbitrade_core.transport",
-    "arbitrade_core.transport_picows",
     "arbitrade_core.runtime",
     "arbitrade_core.terminal",
     "arbitrade_core.cli",

@@ -45,7 +45,7 @@ def test_a_thin_book_uses_the_levels_it_has() -> None:
 )
 def test_recorded_vectors(name: str, sums: list[int]) -> None:
     file = CAPTURES / "frames" / name
-    if not file.exists() and not os.environ.get("CI"):
+    if not file.exists() and os.environ.get("CI") != "true":
         pytest.skip(f"no recorded frames beside the checkout: {file}")
     client = Client(10)
     seen = []

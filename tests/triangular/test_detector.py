@@ -5,9 +5,6 @@ from dataclasses import replace
 from decimal import Decimal
 
 import pytest
-from arbitrade_triangular.bruteforce import active_cycles, every_cycle
-from arbitrade_triangular.detector import TriangularDetector
-from arbitrade_triangular.index import cycles
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,6 +12,9 @@ from arbitrade_core.domain import Candidate, LegId, Pair, PairStatus
 from arbitrade_core.events import BookUpdate
 from arbitrade_core.market import IGNORED, Block, Market
 from arbitrade_core.spi import BUY_ROSE, SELL_ROSE, Vanished
+from arbitrade_triangular.bruteforce import active_cycles, every_cycle
+from arbitrade_triangular.detector import TriangularDetector
+from arbitrade_triangular.index import cycles
 
 ASSETS = ("USD", "EUR", "BTC", "ETH", "ADA")
 SYMBOLS = ("EUR/USD", "BTC/USD", "BTC/EUR", "ETH/USD", "ETH/EUR", "ETH/BTC", "ADA/USD", "ADA/BTC", "ADA/ETH")
@@ -175,9 +175,7 @@ def test_evaluations_are_counted_per_cycle() -> None:
     assert rose == 0, "a worse bid lifts no cycle"
     watched.change(btc_usd, rose)
     assert watched.detector.detections()[key].evaluated == before.evaluated
-    rose = watched.market.apply(
-        Update(pair=btc_usd, snapshot=False, bids=[(100, 1)], asks=[(101, 0), (102, 1)]), 0
-    )
+    rose = watched.market.apply(Update(pair=btc_usd, snapshot=False, bids=[(100, 1)], asks=[(101, 0), (102, 1)]), 0)
     assert rose == SELL_ROSE
     watched.change(btc_usd, rose)
     assert watched.detector.detections()[key].evaluated == before.evaluated + 1

@@ -77,9 +77,7 @@ class BookReader:
             return None
         self._issued = number = (self._issued + 1) & LAST_NUMBER
         # By position: keywords cost a third of a microsecond here.
-        return KrakenBookUpdate(
-            self.pair, snapshot, bids, asks, book.checksum, book.timestamp, number, self._running
-        )
+        return KrakenBookUpdate(self.pair, snapshot, bids, asks, book.checksum, book.timestamp, number, self._running)
 
     def _levels(self, levels: list[WireLevel], snapshot: bool) -> Sequence[Level] | None:
         price_scale, qty_scale = self._price_scale, self._qty_scale

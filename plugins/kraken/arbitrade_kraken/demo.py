@@ -27,7 +27,7 @@ _READY_S = 30.0
 
 
 @app.command()
-def demo(
+def demo(  # noqa: PLR0917 - each is an option of the command line
     seed: Annotated[int, typer.Option(help="Seed of the simulated market and its mispricings.")] = 7,
     seconds: Annotated[float | None, typer.Option(min=1, help="End after that long. Not set: Ctrl-C.")] = None,
     pairs: Annotated[int, typer.Option(min=6, max=1228, help="Pairs, most traded first.")] = 40,
@@ -90,10 +90,20 @@ def _configured(loaded: runtime.Loaded, url: str) -> runtime.Loaded:
 @asynccontextmanager
 async def _exchange(market: _Market) -> AsyncIterator[str]:
     """The simulated exchange as a process of its own, so that it does not share the bot's core; its URL."""
-    command = [sys.executable, "-m", "arbitrade_kraken.simulator", "simulate", "--port=0", "--json", *market.arguments]
-    # A session of its own: Ctrl-C reaches the bot alone, which drains before its market goes away.
+    command = [
+        sys.executable,
+        "-m",
+        "arbitrade_kraken.simulator",
+        "simulate",
+        "--until-stdin-closes",
+        "--port=0",
+        "--json",
+        *market.arguments,
+    ]
+    # A session of its own: Ctrl-C reaches the bot alone, which drains before its market goes away. Its standard input
+    # is a pipe that closes with the bot, however the bot ends.
     async with await anyio.open_process(
-        command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
+        command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
     ) as process:
         try:
             yield await _ready(process)

@@ -62,6 +62,7 @@ class Schedule:
     stable_assets: frozenset[str] = STABLE_ASSETS
     pegged_pairs: frozenset[str] = PEGGED_PAIRS
     pairs: Mapping[str, Rates] = field(default_factory=dict)
+
     def class_of(self, pair: Pair) -> FeeClass:
         if pair.symbol in self.pegged_pairs:
             return FeeClass.PEGGED

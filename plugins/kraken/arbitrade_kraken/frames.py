@@ -199,7 +199,7 @@ class Check:
             self._error(f"the book of {symbol} does not have the checksum {update.checksum}")
 
 
-app = typer.Typer(help="Recorded frames.", no_args_is_help=True)
+app = typer.Typer(name="frames", help="Recorded frames.", no_args_is_help=True)
 
 
 @app.callback()

@@ -1,4 +1,4 @@
-"""The same question answered the slow, obvious way: every cycle from scratch. For tests and benchmarks to compare with."""
+"""The same question answered the slow, obvious way: every cycle from scratch, for tests and benchmarks."""
 
 from arbitrade_core.domain import LegId
 from arbitrade_core.spi import Hurdles, MarketView

@@ -37,7 +37,7 @@ class TriangularDetector:
         self._hurdle: list[float] = []
         self._break_even: list[float] = []
         self._floor = 1.0
-        """what scoring sifts with: below 1 and all hurdles and break-evens by a hair, because it multiplies in another order"""
+        """what scoring sifts with: a hair below 1 and all hurdles, because it multiplies in another order"""
         self._through: list[tuple[int, ...]] = []
         """by leg: its cycles"""
         self._others: list[tuple[tuple[LegId, LegId], ...]] = []
@@ -128,9 +128,7 @@ class TriangularDetector:
 
     def ranked(self, limit: int) -> Sequence[Standing]:
         standings = [
-            Standing(
-                cycle.key, cycle.legs, (gross - 1.0) * 1e4, (gross / self._break_even[number] - 1.0) * 1e4
-            )
+            Standing(cycle.key, cycle.legs, (gross - 1.0) * 1e4, (gross / self._break_even[number] - 1.0) * 1e4)
             for number, cycle in enumerate(self._cycles)
             if (gross := self._gross(number)) > 0.0
         ]

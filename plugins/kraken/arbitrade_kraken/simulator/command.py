@@ -4,6 +4,7 @@ import asyncio
 import json
 import signal
 import sys
+import threading
 import time
 from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
@@ -45,6 +46,9 @@ def simulate(  # noqa: PLR0917 - each is an option of the command line
     planted_log: Annotated[
         Path | None, typer.Option(dir_okay=False, help="File that gets one JSON line per planted mispricing.")
     ] = None,
+    until_stdin_closes: Annotated[
+        bool, typer.Option("--until-stdin-closes", help="End when standard input does: with who started it.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Say where it listens as one JSON object.")] = False,
 ) -> None:
     """Serve a seeded market over Kraken's public WebSocket protocol until Ctrl-C or SIGTERM.
@@ -57,14 +61,22 @@ def simulate(  # noqa: PLR0917 - each is an option of the command line
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     try:
-        asyncio.run(_serve(port, seed, pairs, rate, plan, planted_log, as_json=as_json))
+        asyncio.run(_serve(port, seed, pairs, rate, plan, planted_log, parent=until_stdin_closes, as_json=as_json))
     except ArbitradeError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from error
 
 
 async def _serve(  # noqa: PLR0917 - what the command line said
-    port: int, seed: int, pairs: int, rate: float, plan: MispricingPlan, log: Path | None, *, as_json: bool
+    port: int,
+    seed: int,
+    pairs: int,
+    rate: float,
+    plan: MispricingPlan,
+    log: Path | None,
+    *,
+    parent: bool,
+    as_json: bool,
 ) -> None:
     exchange = SimulatedExchange(
         seed,
@@ -77,6 +89,10 @@ async def _serve(  # noqa: PLR0917 - what the command line said
     )
     stop = asyncio.Event()
     _on_signals(stop)
+    if parent:
+        # A thread of its own, since standard input may be a file, a terminal or a pipe.
+        loop = asyncio.get_running_loop()
+        threading.Thread(target=_await_end_of_input, args=(loop, stop), daemon=True).start()
     server = ExchangeServer(exchange)
     with _log_file(log) as file:
         async with server.serving(port):
@@ -84,6 +100,13 @@ async def _serve(  # noqa: PLR0917 - what the command line said
             typer.echo(said)
             sys.stdout.flush()
             await (stop.wait() if file is None else _log_planted(exchange, file, stop))
+
+
+def _await_end_of_input(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+    while sys.stdin.buffer.read(4096):
+        pass
+    with suppress(RuntimeError):  # the loop is closed: it ended first
+        loop.call_soon_threadsafe(stop.set)
 
 
 def _log_file(log: Path | None) -> AbstractContextManager[TextIO | None]:

@@ -1,72 +1,31 @@
-"""WebSocket connections for the shell: bytes in, bytes out, no queue and no task on the way of a frame.
+"""The default transport: `websockets`' sans-I/O protocol under an `asyncio.Protocol`.
 
-The default puts `websockets`' sans-I/O protocol under an `asyncio.Protocol` (its own client API receives through a
-queue and a task); where `picows` is installed it is used instead, 14 times cheaper in bursts.
+Its own client API receives through a queue and a task; here a frame goes from the socket to the listener in one call.
 """
 
 import asyncio
-import ssl
-from collections.abc import Callable
-from importlib.util import find_spec
-from typing import Protocol
+from typing import cast
 
 from websockets.client import ClientProtocol
-from websockets.exceptions import InvalidURI
 from websockets.frames import CloseCode, Opcode
 from websockets.frames import Frame as WsFrame
 from websockets.http11 import Response
 from websockets.protocol import State
-from websockets.uri import WebSocketURI, parse_uri
+from websockets.uri import WebSocketURI
 
-from arbitrade_core.errors import SettingsError
 from arbitrade_core.events import ConnId
-
-CONNECT_TIMEOUT_S = 10.0
-MAX_MESSAGE_BYTES = 16 * 1024 * 1024
-"""A full instrument snapshot is under 1 MiB, a depth-1000 book snapshot under 200 KiB."""
-
-
-class Listener(Protocol):
-    """What the shell is told; called on the event loop's thread."""
-
-    def on_open(self, conn: ConnId) -> None: ...
-    def on_frame(self, conn: ConnId, data: bytes) -> None: ...
-    def on_close(self, conn: ConnId, code: int, reason: str) -> None:
-        """Once per connection, also when it never opened (code 0)."""
-        ...
-
-
-class Connection(Protocol):
-    def send(self, data: bytes) -> None: ...
-    def close(self) -> None: ...
-
-
-type Opener = Callable[[ConnId, str, Listener], Connection]
-
-
-def opener(prefer_fast: bool = True) -> Opener:
-    """The best transport installed: `(conn, url, listener) -> Connection`; opening goes on in the background."""
-    if prefer_fast and find_spec("picows") is not None:
-        from arbitrade_core.transport_picows import open_connection as fast  # noqa: PLC0415 - optional extra
-
-        return fast
-    return open_connection
-
-
-def checked_uri(url: str) -> WebSocketURI:
-    try:
-        return parse_uri(url)
-    except InvalidURI as error:
-        raise SettingsError([f"{url!r} is not a WebSocket address; write wss://host/path"]) from error
+from arbitrade_core.transport.base import (
+    CONNECT_TIMEOUT_S,
+    MAX_MESSAGE_BYTES,
+    Connection,
+    Listener,
+    checked_uri,
+    tls_context,
+)
 
 
 def open_connection(conn: ConnId, url: str, listener: Listener) -> Connection:
     return _Socket(conn, checked_uri(url), listener)
-
-
-def tls_context(uri: WebSocketURI) -> ssl.SSLContext | None:
-    """Kraken refuses clients that send no SNI; the default context sends it."""
-    return ssl.create_default_context() if uri.secure else None
 
 
 class _Socket(asyncio.Protocol):
@@ -103,8 +62,8 @@ class _Socket(asyncio.Protocol):
     # --- asyncio.Protocol ---
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's transports are none of asyncio's classes; they have the same methods.
+        self._transport = cast(asyncio.Transport, transport)
         self._protocol.send_request(self._protocol.connect())
         self._flush()
 

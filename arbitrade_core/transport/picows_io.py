@@ -5,7 +5,7 @@ import asyncio
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
 from arbitrade_core.events import ConnId
-from arbitrade_core.transport import (
+from arbitrade_core.transport.base import (
     CONNECT_TIMEOUT_S,
     MAX_MESSAGE_BYTES,
     Connection,
