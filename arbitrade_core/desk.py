@@ -5,7 +5,7 @@ only more of them (DESIGN 1). This module decides; `execution.conductor` carries
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import Decimal
 from math import prod
 from typing import Protocol
@@ -22,8 +22,6 @@ from arbitrade_core.domain import (
     OrderEvent,
     PairId,
     Plan,
-    PlanKind,
-    PlanLeg,
     Severity,
     Side,
 )
@@ -34,28 +32,12 @@ from arbitrade_core.journal import Record, Stream
 from arbitrade_core.ledger import Ledger
 from arbitrade_core.legs import factor
 from arbitrade_core.market import Market
-from arbitrade_core.money import BPS, ONE, ZERO, floor_to, ratio, unit
-from arbitrade_core.pricing import LegInput, Priced, Stage, Stopped, Terms, price_cycle
+from arbitrade_core.money import BPS, ONE, ZERO
+from arbitrade_core.planning import STOPPED_AT, DeskTerms, numbered, plan_for
 from arbitrade_core.records import balances_record, drop_record, fees_record, plan_record
 from arbitrade_core.recovery import Recovered
 from arbitrade_core.risk.gate import Alarm, Approved, Gate
 from arbitrade_core.spi import Executor, MarketView, Refused, Venue
-
-
-@dataclass(frozen=True, slots=True)
-class DeskTerms:
-    """What an operator sets for one desk. Amounts `_valued` are in `valuation_asset`."""
-
-    start_assets: tuple[str, ...]
-    valuation_asset: str
-    pricing: Terms
-    max_notional_valued: Decimal | None
-    """size plans below this; None: by balance and depth alone"""
-    reserve: Mapping[str, Decimal]
-    """never spent, by asset"""
-    leg_ban_ns: int
-    cooldown_ns: int
-    """how long a cycle rests after a plan; then the active set is offered again without any message (TRADING 4)"""
 
 
 class DeskPort(Protocol):
@@ -79,13 +61,6 @@ class DeskPort(Protocol):
     def offer_again(self) -> None: ...
     def taken_on(self, pair: PairId) -> None: ...
 
-
-_STOPPED_AT = {
-    Stage.FEES: Reached.CANDIDATE,
-    Stage.ROUNDING: Reached.AFTER_FEES,
-    Stage.DEPTH: Reached.AFTER_ROUNDING,
-    Stage.BUFFERS: Reached.AFTER_DEPTH,
-}
 
 ALARM_EVERY_NS = 60_000_000_000
 """Refusals that people must hear of come on every message while they last: one alert a minute and check."""
@@ -172,7 +147,7 @@ class Desk:
         while plans:
             plans.sort(key=lambda entry: (-entry[1].profit_valued, entry[1].key))
             candidate, plan = plans.pop(0)
-            plan = self._numbered(plan)
+            plan = numbered(plan, self._epoch, self._plans + 1)
             verdict = self.gate.review(plan, self, now)
             if isinstance(verdict, Approved):
                 self._plans += 1
@@ -194,96 +169,16 @@ class Desk:
     def _priced(self, candidates: Sequence[Candidate], now: Ns) -> list[tuple[Candidate, Plan]]:
         plans = []
         for candidate in candidates:
-            priced = self._price(candidate, now)
+            priced = plan_for(candidate, self, now)
             if isinstance(priced, Plan):
                 plans.append((candidate, priced))
             else:
-                stage = _STOPPED_AT[priced.stage]
+                stage = STOPPED_AT[priced.stage]
                 self.funnel.count(candidate.key, stage)
                 self.last_stop[candidate.key] = priced.reason
                 words = f"stopped at {priced.stage.value}: {priced.reason}"
                 self._port.appearances.reached(candidate.key, stage, words, priced.edge_bps)
         return plans
-
-    def _price(self, candidate: Candidate, now: Ns) -> Plan | Stopped:
-        """The best rotation that starts in an asset we start in; else the stop that came furthest."""
-        inputs: list[LegInput] = []
-        for leg_id in candidate.legs:
-            leg = self.market.leg(leg_id)
-            fee = self.fee(leg.symbol)
-            if fee is None:
-                return Stopped(Stage.FEES, f"no fee is known for {leg.symbol}", None)
-            inputs.append(LegInput(leg, self.market.pairs[leg.pair_id], self.depth(leg_id), fee))
-        best: Plan | Stopped | None = None
-        for turn in range(len(inputs)):
-            rotated = inputs[turn:] + inputs[:turn]
-            if rotated[0].leg.spends in self.terms.start_assets:
-                result = self._price_from(candidate, rotated, now)
-                if best is None or _better(result, best):
-                    best = result
-        return best or Stopped(Stage.FEES, "it passes through no start asset of this desk", None)
-
-    def _price_from(self, candidate: Candidate, inputs: list[LegInput], now: Ns) -> Plan | Stopped:
-        start_asset = inputs[0].leg.spends
-        mark = self.market.mark(start_asset, self.valuation_asset)
-        if mark is None:
-            return Stopped(Stage.FEES, f"{start_asset} has no mark in {self.valuation_asset}", None)
-        budget = self._budget(start_asset, mark)
-        if budget <= 0:
-            return Stopped(Stage.ROUNDING, f"no {start_asset} is free to start with", None)
-        min_profit = ratio(self.terms.pricing.min_profit, mark)
-        priced = price_cycle(inputs, budget, self.terms.pricing, min_profit)
-        if isinstance(priced, Stopped):
-            return priced
-        return self._plan(candidate, priced, mark, now)
-
-    def _budget(self, start_asset: str, mark: Decimal) -> Decimal:
-        """Most of the start asset one plan may spend."""
-        budget = self.available(start_asset) - self.terms.reserve.get(start_asset, ZERO)
-        if self.terms.max_notional_valued is not None:
-            budget = min(budget, ratio(self.terms.max_notional_valued, mark))
-        return max(floor_to(budget, unit(12)), ZERO)
-
-    def _plan(self, candidate: Candidate, priced: Priced, mark: Decimal, now: Ns) -> Plan:
-        """Not numbered yet: only what is shown to the gate takes an id."""
-        assert self.fees is not None
-        return Plan(
-            id="",
-            desk_id=self.id,
-            strategy=candidate.strategy,
-            kind=PlanKind.CYCLE,
-            key=candidate.key,
-            start_asset=priced.legs[0].leg.spends,
-            start=priced.start,
-            end=priced.end,
-            legs=tuple(
-                PlanLeg(
-                    order_id="",
-                    leg=leg.leg,
-                    qty=leg.qty,
-                    limit=leg.limit,
-                    fee=leg.fee,
-                    top=leg.top,
-                    average=leg.average,
-                    spend=leg.spend,
-                    get=leg.get,
-                )
-                for leg in priced.legs
-            ),
-            certificate=priced.certificate,
-            edge_bps=priced.edge_bps,
-            profit_valued=priced.buffered_profit * mark,
-            notional_valued=priced.start * mark,
-            valuation_asset=self.valuation_asset,
-            fees_id=self.fees.id,
-            decided_ns=now,
-        )
-
-    def _numbered(self, plan: Plan) -> Plan:
-        """With the ids it has if it is approved."""
-        plan_id = f"{self._epoch}{_base36(self._plans + 1)}"
-        legs = tuple(replace(leg, order_id=f"{plan_id}-{number}") for number, leg in enumerate(plan.legs, start=1))
-        return replace(plan, id=plan_id, legs=legs)
 
     def _refused(self, candidate: Candidate, plan: Plan, refused: Refused, now: Ns) -> None:
         self._refused_since_look = True
@@ -551,25 +446,3 @@ class _VenuePort:
 
     def deliver(self, event: OrderEvent, now: Ns) -> None:
         self._conductor.on_event(event, now)
-
-
-def _better(one: Plan | Stopped, other: Plan | Stopped) -> bool:
-    """A plan beats a stop; of plans the more profitable; of stops the one that came further."""
-    match one, other:
-        case Plan(), Plan():
-            return one.profit_valued > other.profit_valued
-        case Plan(), Stopped():
-            return True
-        case Stopped(), Stopped():
-            return _STOPPED_AT[one.stage] > _STOPPED_AT[other.stage]
-        case _:
-            return False
-
-
-def _base36(number: int) -> str:
-    digits = "0123456789abcdefghijklmnopqrstuvwxyz"
-    text = ""
-    while number:
-        number, digit = divmod(number, 36)
-        text = digits[digit] + text
-    return text.rjust(4, "0")

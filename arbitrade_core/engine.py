@@ -11,9 +11,8 @@ from typing import Any
 
 from arbitrade_core.clock import Timers
 from arbitrade_core.desk import Desk
-from arbitrade_core.domain import Alert, Asset, Candidate, LegId, Ns, Order, Pair, PairId, Severity
+from arbitrade_core.domain import Asset, Candidate, LegId, Ns, Order, Pair, PairId, Severity
 from arbitrade_core.events import (
-    Append,
     BookUpdate,
     Closed,
     Command,
@@ -28,7 +27,6 @@ from arbitrade_core.events import (
     Input,
     JournalBack,
     JournalLost,
-    Notify,
     Observe,
     Opened,
     PairsEnabled,
@@ -41,9 +39,10 @@ from arbitrade_core.events import (
     WantFees,
 )
 from arbitrade_core.funnel import Appearances, detection_totals
-from arbitrade_core.journal import Fields, Record, Stream
+from arbitrade_core.journal import Record, Stream
 from arbitrade_core.market import IGNORED, Block, Market
 from arbitrade_core.money import exact
+from arbitrade_core.outbox import Outbox
 from arbitrade_core.spi import Detector, Feed, Finding, Vanished
 
 SYSTEM_STREAM = "system"
@@ -84,18 +83,15 @@ class Engine:
         self.checksums_ok = 0
         self.checksums_bad = 0
         self.candidates = 0
-        self._system = system or Stream(SYSTEM_STREAM)
         self._ports = [_FeedPort(self, feed) for feed in feeds]
         self._feed_of: dict[ConnId, Feed] = {}
         self._connections = 0
-        self._commands: list[Command] = []
-        self._records: list[Record] = []
+        self.out = Outbox(system or Stream(SYSTEM_STREAM))
         self._watchers: list[tuple[Detector, ...]] = []
         self._enabled: frozenset[str] | None = None
         self._reindex = False
         self._fees_wanted = False
         self._offer_again: set[str] = set()
-        self._waiting: dict[str, list[tuple[int, Callable[[Ns], None]]]] = {}
         self._watched_crossed: set[PairId] = set()
         """pairs with a timer that looks whether the book is still crossed"""
         self._taken_on: set[PairId] = set()
@@ -142,7 +138,8 @@ class Engine:
             self._on_frame(event)
         else:
             self._handlers[type(event)](event)
-        if self._commands or self._records or self._reindex or self._offer_again:
+        out = self.out
+        if out.commands or out.records or self._reindex or self._offer_again:
             return self._finish(now)
         return ()
 
@@ -157,7 +154,7 @@ class Engine:
             port.feed.stop(now)
         closed = self.appearances.close_all(now)
         if closed:
-            self._commands.append(Observe(tuple(closed)))
+            self.out.command(Observe(tuple(closed)))
         return self._finish(now)
 
     def _finish(self, now: Ns) -> Sequence[Command]:
@@ -169,12 +166,8 @@ class Engine:
                 self._offer_active(desk_id, now)
         if self._fees_wanted:
             self._fees_wanted = False
-            self._commands.append(WantFees())
-        if self._records:
-            self._commands.append(Append(tuple(self._records)))
-            self._records.clear()
-        commands, self._commands = self._commands, []
-        return commands
+            self.out.command(WantFees())
+        return self.out.take()
 
     def _run_timers(self, now: Ns) -> None:
         while (due := self.timers.pop(now)) is not None:
@@ -261,8 +254,8 @@ class Engine:
         """Take one pair out of use, drop its cycles, and ask its feed for a fresh snapshot."""
         if self.market.quarantine(pair, reason):
             symbol = self.market.pairs[pair].symbol
-            self._record("quarantine", now, {"symbol": symbol, "reason": reason})
-            self.notify(Severity.WARNING, "market.quarantine", f"{symbol} is out of use: {reason}", now)
+            self.out.record("quarantine", now, {"symbol": symbol, "reason": reason})
+            self.out.notify(Severity.WARNING, "market.quarantine", f"{symbol} is out of use: {reason}", now)
         self._reweigh(pair, now)
         for port in self._ports:
             if pair in port.listed:
@@ -311,9 +304,9 @@ class Engine:
         self._reindex = True
         self._offer([Vanished(key) for key in self.appearances.of(detector.name)], now)
         reason = f"{type(error).__name__}: {error}"
-        self._record("detector_out", now, {"detector": detector.name, "reason": reason})
+        self.out.record("detector_out", now, {"detector": detector.name, "reason": reason})
         text = f"detector {detector.name!r} failed and is out of use until the next start: {reason}"
-        self.notify(Severity.CRITICAL, "detector.failed", text, now)
+        self.out.notify(Severity.CRITICAL, "detector.failed", text, now)
 
     # --- offers ---
 
@@ -323,7 +316,7 @@ class Engine:
             if isinstance(finding, Vanished):
                 closed = self.appearances.vanished(finding.key, now)
                 if closed is not None:
-                    self._commands.append(Observe((closed,)))
+                    self.out.command(Observe((closed,)))
             else:
                 candidates.append(finding)
                 self.appearances.seen(finding, self._path(finding.legs), now)
@@ -395,7 +388,7 @@ class Engine:
 
     def set_exchange_status(self, status: str, now: Ns) -> None:
         if status != self.exchange_status:
-            self._record("exchange_status", now, {"was": self.exchange_status, "status": status})
+            self.out.record("exchange_status", now, {"was": self.exchange_status, "status": status})
             self.exchange_status = status
             self._offer_again |= {desk.id for desk in self.desks}
 
@@ -416,28 +409,14 @@ class Engine:
     def connect(self, feed: Feed, url: str) -> ConnId:
         self._connections += 1
         self._feed_of[self._connections] = feed
-        self._commands.append(Connect(self._connections, url))
+        self.out.command(Connect(self._connections, url))
         return self._connections
-
-    def command(self, command: Command) -> None:
-        self._commands.append(command)
 
     # --- journal ---
 
-    def append(self, record: Record, durable: Callable[[Ns], None] | None = None) -> None:
-        """Journal a record with this step's others; `durable` runs when it is on disk."""
-        self._records.append(record)
-        if durable is not None:
-            self._waiting.setdefault(record.stream, []).append((record.seq, durable))
-
-    def _record(self, kind: str, now: Ns, data: Fields) -> None:
-        self.append(self._system.record(kind, now, data))
-
     def _on_durable(self, event: Durable) -> None:
-        waiting = self._waiting.get(event.stream, [])
-        ready = [action for seq, action in waiting if seq <= event.seq]
+        ready = self.out.durable(event)
         if ready:
-            self._waiting[event.stream] = [entry for entry in waiting if entry[0] > event.seq]
             with exact():
                 for action in ready:
                     action(event.now)
@@ -446,12 +425,12 @@ class Engine:
         if self.journal_lost is None:
             self.journal_lost = event.reason
             text = f"no new plans: the journal cannot be written: {event.reason}"
-            self.notify(Severity.CRITICAL, "journal.lost", text, event.now)
+            self.out.notify(Severity.CRITICAL, "journal.lost", text, event.now)
 
     def _on_journal_back(self, event: JournalBack) -> None:
         if self.journal_lost is not None:
             self.journal_lost = None
-            self.notify(Severity.INFO, "journal.back", "the journal is written again; plans resume", event.now)
+            self.out.notify(Severity.INFO, "journal.back", "the journal is written again; plans resume", event.now)
             self._offer_again |= {desk.id for desk in self.desks}
 
     # --- operators ---
@@ -465,7 +444,7 @@ class Engine:
 
     def _on_pairs_enabled(self, event: PairsEnabled) -> None:
         self._enabled = event.symbols
-        self._record(
+        self.out.record(
             "pairs_enabled",
             event.now,
             {"symbols": None if event.symbols is None else sorted(event.symbols)},
@@ -492,12 +471,12 @@ class Engine:
     def _on_halt(self, event: Halt) -> None:
         if self.halted is None:
             self.halted = event.reason
-            self._record("halt", event.now, {"reason": event.reason, "actor": event.actor})
-            self.notify(Severity.CRITICAL, "engine.halt", f"halted by {event.actor}: {event.reason}", event.now)
+            self.out.record("halt", event.now, {"reason": event.reason, "actor": event.actor})
+            self.out.notify(Severity.CRITICAL, "engine.halt", f"halted by {event.actor}: {event.reason}", event.now)
 
     def _on_resume(self, event: Resume) -> None:
         if self.halted is not None:
-            self._record("resume", event.now, {"was": self.halted, "actor": event.actor})
+            self.out.record("resume", event.now, {"was": self.halted, "actor": event.actor})
             self.halted = None
         for desk in self.desks:
             desk.resume(event.actor, event.now)
@@ -505,13 +484,10 @@ class Engine:
 
     def _on_drain(self, event: Drain) -> None:
         self.draining = True
-        self._record("drain", event.now, {})
+        self.out.record("drain", event.now, {})
 
     def _desk(self, desk_id: str) -> Desk:
         return next(desk for desk in self.desks if desk.id == desk_id)
-
-    def notify(self, severity: Severity, topic: str, text: str, now: Ns) -> None:
-        self._commands.append(Notify(Alert(severity, topic, text, now)))
 
     def funnel(self) -> Mapping[str, Any]:
         """Detection counts and each desk's view, for whoever asks why there is no trade."""
@@ -532,10 +508,10 @@ class _FeedPort:
         return self._engine.connect(self.feed, url)
 
     def transmit(self, conn: ConnId, data: bytes) -> None:
-        self._engine.command(Transmit(conn, data))
+        self._engine.out.command(Transmit(conn, data))
 
     def disconnect(self, conn: ConnId) -> None:
-        self._engine.command(Disconnect(conn))
+        self._engine.out.command(Disconnect(conn))
 
     def list_assets(self, assets: Sequence[Asset]) -> None:
         self._engine.market.assets.update((asset.symbol, asset) for asset in assets)
@@ -560,7 +536,7 @@ class _FeedPort:
         self._engine.last_fault[kind] = detail
 
     def alert(self, severity: Severity, topic: str, text: str, now: Ns) -> None:
-        self._engine.notify(severity, topic, text, now)
+        self._engine.out.notify(severity, topic, text, now)
 
 
 class _DeskPort:
@@ -590,13 +566,13 @@ class _DeskPort:
         return self._engine.journal_lost is not None
 
     def append(self, record: Record, durable: Callable[[Ns], None] | None = None) -> None:
-        self._engine.append(record, durable)
+        self._engine.out.append(record, durable)
 
     def send(self, order: Order) -> None:
-        self._engine.command(Send(self._desk.id, order))
+        self._engine.out.command(Send(self._desk.id, order))
 
     def notify(self, severity: Severity, topic: str, text: str, now: Ns) -> None:
-        self._engine.notify(severity, topic, text, now)
+        self._engine.out.notify(severity, topic, text, now)
 
     def offer_again(self) -> None:
         self._engine.offer_again(self._desk.id)

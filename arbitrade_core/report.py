@@ -100,9 +100,8 @@ def why_no_trade(engine: Engine, desk: Desk, shown: Mapping[str, Any] | None = N
     if stopped is not None:
         return f"nothing trades: {stopped}"
     funnel = dict(shown or whole_funnel(engine, desk))
-    return next((f"why no trade: {words}" for stage, words in _STAGES if not funnel[stage]), None) or _after_gate(
-        funnel
-    )
+    nothing = next((words for stage, words in _STAGES if not funnel[stage]), None)
+    return _after_gate(funnel) if nothing is None else f"why no trade: {nothing}"
 
 
 _STAGES = (

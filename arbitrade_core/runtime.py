@@ -13,7 +13,7 @@ import structlog
 from anyio.abc import TaskStatus
 
 from arbitrade_core.clock import WallClock
-from arbitrade_core.desk import Desk, DeskTerms
+from arbitrade_core.desk import Desk
 from arbitrade_core.domain import FeeSnapshot, Ns, Pair
 from arbitrade_core.engine import SYSTEM_STREAM, Engine
 from arbitrade_core.errors import SettingsError
@@ -24,6 +24,7 @@ from arbitrade_core.journal import Stream
 from arbitrade_core.ledger import Ledger
 from arbitrade_core.market import Market
 from arbitrade_core.mode import Mode
+from arbitrade_core.planning import DeskTerms
 from arbitrade_core.plugins import Catalogue, load_catalogue
 from arbitrade_core.pricing import Terms
 from arbitrade_core.recovery import Recovered, recover

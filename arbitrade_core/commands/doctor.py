@@ -18,6 +18,7 @@ from arbitrade_core.hooks import Finding, Grade
 from arbitrade_core.plugins import Catalogue, State, load_catalogue
 from arbitrade_core.risk.checks import required_checks
 from arbitrade_core.settings import CoreSettings, Settings
+from arbitrade_core.storage import repositories
 from arbitrade_core.storage.migrations import core_migrations, status
 
 _OLDEST = datetime(2026, 1, 1, tzinfo=UTC)
@@ -122,6 +123,10 @@ async def database(core: CoreSettings) -> AsyncIterator[Finding]:
         async with open_database(core) as opened:
             found = await status(opened, core_migrations())
             place = opened.place
+            unprojected = 0
+            if found.applied:
+                async with opened.pool(size=1) as pool:
+                    unprojected = await repositories.projection_failures(pool)
     except StorageError as error:
         yield Finding(Grade.FAILED, "database", str(error), "without a database nothing trades")
         return
@@ -131,6 +136,9 @@ async def database(core: CoreSettings) -> AsyncIterator[Finding]:
         yield Finding(Grade.WARNING, "migrations", detail, "`arbitrade run` applies them, or `arbitrade db migrate`")
     else:
         yield Finding(Grade.OK, "migrations", f"all {len(found.applied)} applied")
+    if unprojected:
+        detail = f"{unprojected} journal records could not be turned into table rows (table projection_failures)"
+        yield Finding(Grade.FAILED, "journal", detail, "their desks do not start; report it, keep the database")
 
 
 async def of_plugins(catalogue: Catalogue, settings: Settings) -> AsyncIterator[Finding]:

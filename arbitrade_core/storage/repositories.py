@@ -190,6 +190,13 @@ async def journal_tail(pool: Pool, limit: int, stream: str | None = None) -> lis
     return [JournalRow(**row) for row in found]
 
 
+async def projection_failures(pool: Pool) -> int:
+    """Journal records that could not be turned into table rows."""
+    async with _reading(pool) as connection:
+        found: int = await connection.fetchval("SELECT count(*) FROM projection_failures")
+        return found
+
+
 async def runtime_state(pool: Pool) -> dict[str, StateRow]:
     """What is to survive a restart, by key."""
     async with _reading(pool) as connection:

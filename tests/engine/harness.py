@@ -11,7 +11,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
-from arbitrade_core.desk import Desk, DeskTerms
+from arbitrade_core.desk import Desk
 from arbitrade_core.domain import Asset, Candidate, Fee, FeeSnapshot, Ns, Pair, PairId
 from arbitrade_core.engine import Engine
 from arbitrade_core.events import (
@@ -30,6 +30,7 @@ from arbitrade_core.execution.sequential import SequentialExecutor
 from arbitrade_core.journal import Stream
 from arbitrade_core.ledger import Ledger
 from arbitrade_core.market import Market
+from arbitrade_core.planning import DeskTerms
 from arbitrade_core.pricing import Terms
 from arbitrade_core.recovery import Recovered
 from arbitrade_core.risk.checks import required_checks, shipped_checks

@@ -1,0 +1,150 @@
+"""From a candidate to a plan: the best rotation at a desk's fees, balance and limits; or why there is none."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Protocol
+
+from arbitrade_core.domain import Candidate, Ns, Plan, PlanKind, PlanLeg
+from arbitrade_core.funnel import Reached
+from arbitrade_core.money import ZERO, floor_to, ratio, unit
+from arbitrade_core.pricing import LegInput, Priced, Stage, Stopped, Terms, price_cycle
+from arbitrade_core.spi import DeskView
+
+
+@dataclass(frozen=True, slots=True)
+class DeskTerms:
+    """What an operator sets for one desk. Amounts `_valued` are in `valuation_asset`."""
+
+    start_assets: tuple[str, ...]
+    valuation_asset: str
+    pricing: Terms
+    max_notional_valued: Decimal | None
+    """size plans below this; None: by balance and depth alone"""
+    reserve: Mapping[str, Decimal]
+    """never spent, by asset"""
+    leg_ban_ns: int
+    cooldown_ns: int
+    """how long a cycle rests after a plan; then the active set is offered again without any message (TRADING 4)"""
+
+
+class PlanningDesk(DeskView, Protocol):
+    """A desk as far as planning looks at it."""
+
+    terms: DeskTerms
+
+
+STOPPED_AT = {
+    Stage.FEES: Reached.CANDIDATE,
+    Stage.ROUNDING: Reached.AFTER_FEES,
+    Stage.DEPTH: Reached.AFTER_ROUNDING,
+    Stage.BUFFERS: Reached.AFTER_DEPTH,
+}
+"""How far a candidate got that pricing stopped."""
+
+
+def plan_for(candidate: Candidate, desk: PlanningDesk, now: Ns) -> Plan | Stopped:
+    """The best rotation that starts in an asset we start in; else the stop that came furthest."""
+    inputs: list[LegInput] = []
+    for leg_id in candidate.legs:
+        leg = desk.market.leg(leg_id)
+        fee = desk.fee(leg.symbol)
+        if fee is None:
+            return Stopped(Stage.FEES, f"no fee is known for {leg.symbol}", None)
+        inputs.append(LegInput(leg, desk.market.pairs[leg.pair_id], desk.depth(leg_id), fee))
+    best: Plan | Stopped | None = None
+    for turn in range(len(inputs)):
+        rotated = inputs[turn:] + inputs[:turn]
+        if rotated[0].leg.spends in desk.terms.start_assets:
+            result = _from(candidate, rotated, desk, now)
+            if best is None or _better(result, best):
+                best = result
+    return best or Stopped(Stage.FEES, "it passes through no start asset of this desk", None)
+
+
+def _from(candidate: Candidate, inputs: list[LegInput], desk: PlanningDesk, now: Ns) -> Plan | Stopped:
+    start_asset = inputs[0].leg.spends
+    mark = desk.market.mark(start_asset, desk.valuation_asset)
+    if mark is None:
+        return Stopped(Stage.FEES, f"{start_asset} has no mark in {desk.valuation_asset}", None)
+    budget = _budget(start_asset, mark, desk)
+    if budget <= 0:
+        return Stopped(Stage.ROUNDING, f"no {start_asset} is free to start with", None)
+    min_profit = ratio(desk.terms.pricing.min_profit, mark)
+    priced = price_cycle(inputs, budget, desk.terms.pricing, min_profit)
+    if isinstance(priced, Stopped):
+        return priced
+    return _plan(candidate, priced, mark, desk, now)
+
+
+def _budget(start_asset: str, mark: Decimal, desk: PlanningDesk) -> Decimal:
+    """Most of the start asset one plan may spend."""
+    budget = desk.available(start_asset) - desk.terms.reserve.get(start_asset, ZERO)
+    if desk.terms.max_notional_valued is not None:
+        budget = min(budget, ratio(desk.terms.max_notional_valued, mark))
+    return max(floor_to(budget, unit(12)), ZERO)
+
+
+def _plan(candidate: Candidate, priced: Priced, mark: Decimal, desk: PlanningDesk, now: Ns) -> Plan:
+    """Not numbered yet: only what is shown to the gate takes an id."""
+    assert desk.fees is not None
+    return Plan(
+        id="",
+        desk_id=desk.id,
+        strategy=candidate.strategy,
+        kind=PlanKind.CYCLE,
+        key=candidate.key,
+        start_asset=priced.legs[0].leg.spends,
+        start=priced.start,
+        end=priced.end,
+        legs=tuple(
+            PlanLeg(
+                order_id="",
+                leg=leg.leg,
+                qty=leg.qty,
+                limit=leg.limit,
+                fee=leg.fee,
+                top=leg.top,
+                average=leg.average,
+                spend=leg.spend,
+                get=leg.get,
+            )
+            for leg in priced.legs
+        ),
+        certificate=priced.certificate,
+        edge_bps=priced.edge_bps,
+        profit_valued=priced.buffered_profit * mark,
+        notional_valued=priced.start * mark,
+        valuation_asset=desk.valuation_asset,
+        fees_id=desk.fees.id,
+        decided_ns=now,
+    )
+
+
+def numbered(plan: Plan, epoch: str, number: int) -> Plan:
+    """The plan with its ids: unique by the epoch of its run and its number in it, and short enough for any exchange."""
+    plan_id = f"{epoch}{_base36(number)}"
+    legs = tuple(replace(leg, order_id=f"{plan_id}-{at}") for at, leg in enumerate(plan.legs, start=1))
+    return replace(plan, id=plan_id, legs=legs)
+
+
+def _better(one: Plan | Stopped, other: Plan | Stopped) -> bool:
+    """A plan beats a stop; of plans the more profitable; of stops the one that came further."""
+    match one, other:
+        case Plan(), Plan():
+            return one.profit_valued > other.profit_valued
+        case Plan(), Stopped():
+            return True
+        case Stopped(), Stopped():
+            return STOPPED_AT[one.stage] > STOPPED_AT[other.stage]
+        case _:
+            return False
+
+
+def _base36(number: int) -> str:
+    digits = "0123456789abcdefghijklmnopqrstuvwxyz"
+    text = ""
+    while number:
+        number, digit = divmod(number, 36)
+        text = digits[digit] + text
+    return text.rjust(4, "0")
