@@ -112,6 +112,8 @@ class Desk:
         self._plans = 0
         self._claims = Claims()
         self._bans: dict[LegId, Ns] = {}
+        self._resting: dict[str, Refused] = {}
+        """by cycle key: refused until a time that has not come yet"""
         self._refused_since_look = False
         self._alarmed: dict[str, Ns] = {}
         """when each check last raised an alert"""
@@ -143,7 +145,7 @@ class Desk:
     def consider(self, candidates: Sequence[Candidate], now: Ns) -> None:
         """Price all, best first ask the gate; each approval leaves less for the next (TRADING 6)."""
         self._now = now
-        plans = self._priced(self._free(candidates), now)
+        plans = self._priced(self._free(candidates, now), now)
         while plans:
             plans.sort(key=lambda entry: (-entry[1].profit_valued, entry[1].key))
             candidate, plan = plans.pop(0)
@@ -154,17 +156,34 @@ class Desk:
                 self._approve(verdict, now)
                 plans = self._priced([left for left, _ in plans], now)
             else:
-                self._refused(candidate, plan, verdict, now)
+                self._refused(candidate, verdict, plan.edge_bps, now)
+                if verdict.until_ns is None:
+                    self._refused_since_look = True
+                else:
+                    self._rest(candidate.key, verdict, verdict.until_ns)
 
-    def _free(self, candidates: Sequence[Candidate]) -> list[Candidate]:
-        """Those that no open plan is on."""
+    def _free(self, candidates: Sequence[Candidate], now: Ns) -> list[Candidate]:
+        """Those that no open plan is on, and that are not resting: pricing the others would change nothing."""
         free: list[Candidate] = []
         for candidate in candidates:
+            resting = self._resting.get(candidate.key)
             if self.conductor.carries(candidate.key):
                 self.funnel.count(candidate.key, Reached.BUSY)
+            elif resting is not None and resting.until_ns is not None and resting.until_ns > now:
+                self._refused(candidate, resting, None, now)
             else:
                 free.append(candidate)
         return free
+
+    def _rest(self, key: str, refused: Refused, until_ns: Ns) -> None:
+        """Do not look at this cycle before then; then look at everything again (TRADING 4)."""
+        self._resting[key] = refused
+
+        def over(now: Ns) -> None:  # noqa: ARG001 - a timer's shape
+            self._resting.pop(key, None)
+            self._port.offer_again()
+
+        self._port.clockwork.at(until_ns, over)
 
     def _priced(self, candidates: Sequence[Candidate], now: Ns) -> list[tuple[Candidate, Plan]]:
         plans = []
@@ -180,17 +199,17 @@ class Desk:
                 self._port.appearances.reached(candidate.key, stage, words, priced.edge_bps)
         return plans
 
-    def _refused(self, candidate: Candidate, plan: Plan, refused: Refused, now: Ns) -> None:
-        self._refused_since_look = True
+    def _refused(self, candidate: Candidate, refused: Refused, edge_bps: Decimal | None, now: Ns) -> None:
+        """Count it, keep why, and tell it once an appearance."""
         stage = Reached.STALE if refused.check == STALENESS_CHECK else Reached.REFUSED
         self.funnel.count(candidate.key, stage, None if stage is Reached.STALE else refused.check)
         self.last_stop[candidate.key] = f"{refused.check}: {refused.reason}"
         words = f"refused by {refused.check}: {refused.reason}"
         appearances = self._port.appearances
-        appearances.reached(candidate.key, stage, words, plan.edge_bps)
+        appearances.reached(candidate.key, stage, words, edge_bps)
         if isinstance(refused, Alarm) and now - self._alarmed.get(refused.check, -ALARM_EVERY_NS) >= ALARM_EVERY_NS:
             self._alarmed[refused.check] = now
-            text = f"{plan.key} refused by {refused.check}: {refused.reason}"
+            text = f"{candidate.key} refused by {refused.check}: {refused.reason}"
             self._port.notify(refused.severity, f"risk.{refused.check}", text, now)
         if appearances.first_time(candidate.key, f"{self.id} {refused.check}"):
             self._journal(
@@ -198,8 +217,8 @@ class Desk:
                 now,
                 {
                     "desk": self.id,
-                    "strategy": plan.strategy,
-                    "key": plan.key,
+                    "strategy": candidate.strategy,
+                    "key": candidate.key,
                     "check": refused.check,
                     "reason": refused.reason,
                 },
@@ -212,7 +231,6 @@ class Desk:
             levels = self.depth(leg.leg.id)
             self._claims.promise(leg.order_id, leg.leg.pair_id, leg.leg.side, levels, pair.lots(leg.qty))
         run = self.conductor.admit(approved, now)
-        self._port.clockwork.at(now + self.terms.cooldown_ns, lambda at: self._port.offer_again())
         record = self._stream.record("plan", now, plan_record(plan, approved.checks))
         self._port.append(record, lambda at: self._last_look(run.plan, at))
 
@@ -316,7 +334,7 @@ class Desk:
         self.venue.on_update(update, now)
 
     def ban(self, leg: LegId, reason: str, now: Ns) -> None:
-        """Let a directed leg rest, then look at everything again (TRADING 19)."""
+        """Let a directed leg rest (TRADING 19)."""
         until = now + self.terms.leg_ban_ns
         self._bans[leg] = until
         self._journal(
@@ -324,7 +342,6 @@ class Desk:
             now,
             {"desk": self.id, "leg": str(self.market.leg(leg)), "until_ns": until, "reason": reason},
         )
-        self._port.clockwork.at(until, lambda at: self._port.offer_again())
 
     def halt(self, reason: str, now: Ns) -> None:
         """Nothing new from this desk until an operator resumes it."""
@@ -408,6 +425,9 @@ class Desk:
 
     def banned_until(self, leg: LegId) -> Ns | None:
         return self._bans.get(leg)
+
+    def last_plan(self, key: str) -> Ns | None:
+        return self.conductor.last_plan(key)
 
     def plans_since(self, since: Ns, key: str | None = None) -> int:
         return self.conductor.plans_since(since, key)

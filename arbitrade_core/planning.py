@@ -24,8 +24,6 @@ class DeskTerms:
     reserve: Mapping[str, Decimal]
     """never spent, by asset"""
     leg_ban_ns: int
-    cooldown_ns: int
-    """how long a cycle rests after a plan; then the active set is offered again without any message (TRADING 4)"""
 
 
 class PlanningDesk(DeskView, Protocol):
@@ -45,36 +43,50 @@ STOPPED_AT = {
 
 def plan_for(candidate: Candidate, desk: PlanningDesk, now: Ns) -> Plan | Stopped:
     """The best rotation that starts in an asset we start in; else the stop that came furthest."""
-    inputs: list[LegInput] = []
-    for leg_id in candidate.legs:
-        leg = desk.market.leg(leg_id)
-        fee = desk.fee(leg.symbol)
-        if fee is None:
-            return Stopped(Stage.FEES, f"no fee is known for {leg.symbol}", None)
-        inputs.append(LegInput(leg, desk.market.pairs[leg.pair_id], desk.depth(leg_id), fee))
+    legs = [desk.market.leg(leg) for leg in candidate.legs]
+    starts = [_start(turn, leg.spends, desk) for turn, leg in enumerate(legs) if leg.spends in desk.terms.start_assets]
     best: Plan | Stopped | None = None
-    for turn in range(len(inputs)):
-        rotated = inputs[turn:] + inputs[:turn]
-        if rotated[0].leg.spends in desk.terms.start_assets:
-            result = _from(candidate, rotated, desk, now)
-            if best is None or _better(result, best):
-                best = result
+    inputs: list[LegInput] = []
+    for start in starts:
+        if isinstance(start, Stopped):
+            result: Plan | Stopped = start
+        else:
+            # Books are looked at once somebody can pay for it.
+            if not inputs:
+                for leg in legs:
+                    fee = desk.fee(leg.symbol)
+                    if fee is None:
+                        return Stopped(Stage.FEES, f"no fee is known for {leg.symbol}", None)
+                    inputs.append(LegInput(leg, desk.market.pairs[leg.pair_id], desk.depth(leg.id), fee))
+            result = _from(candidate, inputs[start.turn :] + inputs[: start.turn], start, desk, now)
+        if best is None or _better(result, best):
+            best = result
     return best or Stopped(Stage.FEES, "it passes through no start asset of this desk", None)
 
 
-def _from(candidate: Candidate, inputs: list[LegInput], desk: PlanningDesk, now: Ns) -> Plan | Stopped:
-    start_asset = inputs[0].leg.spends
-    mark = desk.market.mark(start_asset, desk.valuation_asset)
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """Where a rotation begins, and with what."""
+
+    turn: int
+    mark: Decimal
+    budget: Decimal
+
+
+def _start(turn: int, asset: str, desk: PlanningDesk) -> _Start | Stopped:
+    mark = desk.market.mark(asset, desk.valuation_asset)
     if mark is None:
-        return Stopped(Stage.FEES, f"{start_asset} has no mark in {desk.valuation_asset}", None)
-    budget = _budget(start_asset, mark, desk)
+        return Stopped(Stage.FEES, f"{asset} has no mark in {desk.valuation_asset}", None)
+    budget = _budget(asset, mark, desk)
     if budget <= 0:
-        return Stopped(Stage.ROUNDING, f"no {start_asset} is free to start with", None)
-    min_profit = ratio(desk.terms.pricing.min_profit, mark)
-    priced = price_cycle(inputs, budget, desk.terms.pricing, min_profit)
-    if isinstance(priced, Stopped):
-        return priced
-    return _plan(candidate, priced, mark, desk, now)
+        return Stopped(Stage.ROUNDING, f"no {asset} is free to start with", None)
+    return _Start(turn, mark, budget)
+
+
+def _from(candidate: Candidate, inputs: list[LegInput], start: _Start, desk: PlanningDesk, now: Ns) -> Plan | Stopped:
+    min_profit = ratio(desk.terms.pricing.min_profit, start.mark)
+    priced = price_cycle(inputs, start.budget, desk.terms.pricing, min_profit)
+    return priced if isinstance(priced, Stopped) else _plan(candidate, priced, start.mark, desk, now)
 
 
 def _budget(start_asset: str, mark: Decimal, desk: PlanningDesk) -> Decimal:

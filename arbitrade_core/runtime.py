@@ -160,7 +160,6 @@ def desk_terms(core: CoreSettings) -> DeskTerms:
         max_notional_valued=core.risk.max_cycle_notional_valued,
         reserve=core.risk.reserve,
         leg_ban_ns=core.execution.leg_ban_s * 1_000_000_000,
-        cooldown_ns=core.risk.cooldown_ms * 1_000_000,
     )
 
 

@@ -130,6 +130,10 @@ class DeskView(Protocol):
         """Plans approved since then, of one cycle or of all."""
         ...
 
+    def last_plan(self, key: str) -> Ns | None:
+        """When a plan of this cycle was approved last, within the last day."""
+        ...
+
     def trading_pnl(self, since: Ns) -> Decimal:
         """Realised by plans that ended since then, unwinds included, never flows (TRADING 23)."""
         ...
@@ -284,6 +288,8 @@ class Refused:
 
     check: str
     reason: str
+    until_ns: Ns | None = None
+    """nothing changes for the plan's cycle before then: the desk does not ask again until it has come"""
 
 
 class RiskCheck(Protocol):

@@ -21,9 +21,11 @@ DemoOption = Annotated[bool, typer.Option("--demo", help="Use the demo's databas
 
 
 def print_json(value: Any) -> None:
-    """Exactly one JSON document on standard output. Money is text; structs and dataclasses are objects."""
+    """Exactly one JSON document on standard output, on one line for programs. Money is text; structs are objects."""
     encoded = msgspec.json.encode(value, enc_hook=str)
-    sys.stdout.write(msgspec.json.format(encoded, indent=2).decode() + "\n")
+    if sys.stdout.isatty():
+        encoded = msgspec.json.format(encoded, indent=2)
+    sys.stdout.write(encoded.decode() + "\n")
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, right: Sequence[str] = ()) -> None:

@@ -410,6 +410,9 @@ class Conductor:
     def promised_residue(self, asset: str) -> Decimal:
         return sum((amount for of, amount in self._residue_promised.values() if of == asset), ZERO)
 
+    def last_plan(self, key: str) -> Ns | None:
+        return next((at for at, of in reversed(self._starts) if of == key), None)
+
     def plans_since(self, since: Ns, key: str | None) -> int:
         return sum(1 for at, of in self._starts if at >= since and key in (None, of))
 

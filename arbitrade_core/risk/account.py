@@ -63,7 +63,7 @@ class BannedLegs:
         for planned in plan.legs:
             until = desk.banned_until(planned.leg.id)
             if until is not None and until > now:
-                return Refused(self.name, f"{planned.leg} rests for another {(until - now) / 10**9:.1f} s")
+                return Refused(self.name, f"{planned.leg} rests for another {(until - now) / 10**9:.1f} s", until)
         return None
 
 
@@ -138,7 +138,9 @@ class ConsecutiveFailures:
         failures = desk.consecutive_failures
         if failures < self.max_failures:
             return None
-        return Alarm(self.name, f"{failures} plans failed in a row, limit {self.max_failures}", Severity.CRITICAL)
+        return Alarm(
+            self.name, f"{failures} plans failed in a row, limit {self.max_failures}", severity=Severity.CRITICAL
+        )
 
 
 def day_start(now: Ns) -> Ns:
@@ -153,5 +155,5 @@ def _reached(check: str, what: str, loss: Decimal, limit: Decimal, desk: DeskVie
     return Alarm(
         check,
         f"{what} is {plain(ceil_decimals(loss, 4))} {asset}, limit {plain(limit)} {asset}",
-        Severity.CRITICAL,
+        severity=Severity.CRITICAL,
     )

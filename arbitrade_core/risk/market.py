@@ -123,7 +123,7 @@ class MaximumEdge:
         return Alarm(
             self.name,
             f"edge {plain(plan.edge_bps)} bps of {plan.key} is not credible, limit {plain(self.max_edge_bps)} bps",
-            Severity.CRITICAL,
+            severity=Severity.CRITICAL,
         )
 
 

@@ -137,9 +137,11 @@ class Cooldown:
     cooldown_ms: int
 
     def check(self, plan: Plan, desk: DeskView, now: Ns) -> Refused | None:
-        if desk.plans_since(now - self.cooldown_ms * MS + 1, plan.key) == 0:
+        last = desk.last_plan(plan.key)
+        if last is None or last + self.cooldown_ms * MS <= now:
             return None
-        return Refused(self.name, f"{plan.key} had a plan less than {self.cooldown_ms} ms ago")
+        reason = f"{plan.key} had a plan less than {self.cooldown_ms} ms ago"
+        return Refused(self.name, reason, last + self.cooldown_ms * MS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -203,7 +203,6 @@ class Scene:
                 max_notional_valued=None if max_notional is None else D(max_notional),
                 reserve=settings.reserve,
                 leg_ban_ns=leg_ban_s * S,
-                cooldown_ns=settings.cooldown_ms * MS,
             ),
             balances=self.opening,
             recovered=recovered or Recovered(),

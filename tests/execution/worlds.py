@@ -192,6 +192,9 @@ class World:
     def plans_since(self, since: Ns, key: str | None = None) -> int:
         return 0
 
+    def last_plan(self, key: str) -> Ns | None:
+        return None
+
     def trading_pnl(self, since: Ns) -> Decimal:
         return ZERO
 

@@ -118,6 +118,9 @@ class FakeDesk:
     def plans_since(self, since: Ns, key: str | None = None) -> int:
         return sum(at >= since and key in (None, of) for at, of in self.approved)
 
+    def last_plan(self, key: str) -> Ns | None:
+        return max((at for at, of in self.approved if of == key), default=None)
+
     def trading_pnl(self, since: Ns) -> Decimal:
         return sum((value for at, value in self.results if at >= since), Decimal(0))
 
