@@ -10,6 +10,8 @@ from arbitrade_core.domain import PairStatus
 from arbitrade_core.errors import ProtocolError
 from arbitrade_kraken.instrument import read_instruments, read_pair
 from arbitrade_kraken.rest import parse_asset_pairs
+from arbitrade_triangular.bruteforce import every_cycle
+from arbitrade_triangular.index import cycles
 from tests.kraken.exchange import Bench, instrument
 
 
@@ -26,6 +28,17 @@ def test_the_recorded_listing_is_read_completely(shared: Path) -> None:
         pair = bench.market.pairs[bench.id(entry["symbol"])]
         assert pair.tick == pair.price_unit
         assert pair.qty_decimals in (5, 8)
+
+
+def test_the_recorded_listing_has_807_triangles_over_its_online_pairs(shared: Path) -> None:
+    bench = Bench().start()
+    bench.open(1)
+    bench.frame(1, (shared / "instrument-2024-04-03.json").read_bytes())
+    market = bench.market
+    everywhere = frozenset(asset for pair in market.pairs for asset in (pair.base, pair.quote))
+    indexed = cycles(market, everywhere)
+    assert len({frozenset(leg >> 1 for leg in cycle.legs) for cycle in indexed}) == 807
+    assert {cycle.key: cycle.legs for cycle in indexed} == every_cycle(market, everywhere)
 
 
 def test_numbers_are_exact_in_every_form() -> None:
