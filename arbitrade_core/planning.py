@@ -135,7 +135,7 @@ def _plan(candidate: Candidate, priced: Priced, mark: Decimal, desk: PlanningDes
 
 def numbered(plan: Plan, epoch: str, number: int) -> Plan:
     """The plan with its ids: unique by the epoch of its run and its number in it, and short enough for any exchange."""
-    plan_id = f"{epoch}{_base36(number)}"
+    plan_id = f"{epoch}{base36(number)}"
     legs = tuple(replace(leg, order_id=f"{plan_id}-{at}") for at, leg in enumerate(plan.legs, start=1))
     return replace(plan, id=plan_id, legs=legs)
 
@@ -153,7 +153,8 @@ def _better(one: Plan | Stopped, other: Plan | Stopped) -> bool:
             return False
 
 
-def _base36(number: int) -> str:
+def base36(number: int) -> str:
+    """At least four digits, so that ids made one after the other sort as they were made."""
     digits = "0123456789abcdefghijklmnopqrstuvwxyz"
     text = ""
     while number:

@@ -24,7 +24,7 @@ from arbitrade_core.journal import Stream
 from arbitrade_core.ledger import Ledger
 from arbitrade_core.market import Market
 from arbitrade_core.mode import Mode
-from arbitrade_core.planning import DeskTerms
+from arbitrade_core.planning import DeskTerms, base36
 from arbitrade_core.plugins import Catalogue, load_catalogue
 from arbitrade_core.pricing import Terms
 from arbitrade_core.recovery import Recovered, recover
@@ -276,15 +276,6 @@ def fees_of(loaded: Loaded) -> Callable[[Sequence[Pair], Ns], FeeSnapshot]:
 
 def _deepest(feeds: Sequence[Any]) -> int:
     return max(getattr(feed, "depth", VERIFIED_LEVELS) for feed in feeds)
-
-
-def base36(number: int) -> str:
-    digits = "0123456789abcdefghijklmnopqrstuvwxyz"
-    text = ""
-    while number:
-        number, digit = divmod(number, 36)
-        text = digits[digit] + text
-    return text or "0"
 
 
 @asynccontextmanager
