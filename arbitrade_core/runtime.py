@@ -41,6 +41,7 @@ from arbitrade_core.transport import opener
 _log = structlog.get_logger(__name__)
 
 DEMO_DATABASE = "arbitrade_demo"
+REPEATED_S = 1.0
 VERIFIED_LEVELS = 10
 """What a book's checksum covers: pricing walks no deeper."""
 
@@ -280,12 +281,14 @@ def _deepest(feeds: Sequence[Any]) -> int:
 
 @asynccontextmanager
 async def stop_on_signals(stop: anyio.Event) -> AsyncIterator[None]:
-    """Set `stop` on the first SIGINT or SIGTERM; a second one interrupts at once."""
+    """Set `stop` on the first SIGINT or SIGTERM; a later second one interrupts at once."""
 
     async def watch() -> None:
         with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
             async for _ in signals:
                 stop.set()
+                # One Ctrl-C may come twice, from the terminal and from a wrapper that passes it on.
+                await anyio.sleep(REPEATED_S)
                 break
 
     async with anyio.create_task_group() as tasks:
