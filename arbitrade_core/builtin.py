@@ -1,15 +1,18 @@
-"""The built-in plugin `core`: the shipped risk checks, the sequential executor, alerts to the log.
+"""The built-in plugin `core`: the shipped risk checks, the sequential executor, the paper venue, alerts to the log.
 
 It registers through the same hooks as everybody else. Its settings are the core's own.
 """
+
+from collections.abc import Callable
+from decimal import Decimal
 
 import structlog
 
 from arbitrade_core.domain import Alert, Severity
 from arbitrade_core.hooks import PluginContext, hookimpl
 from arbitrade_core.risk.checks import shipped_checks
-from arbitrade_core.settings import CoreSettings
-from arbitrade_core.spi import Executor, Notifier, RiskCheck
+from arbitrade_core.settings import CoreSettings, PaperSettings
+from arbitrade_core.spi import Executor, Notifier, RiskCheck, Venue, VenueKind
 
 ARBITRADE_API = 1
 
@@ -41,7 +44,35 @@ def register_executors(ctx: PluginContext[CoreSettings]) -> list[Executor]:
     from arbitrade_core.execution.sequential import SequentialExecutor  # noqa: PLC0415 - only who trades needs it
 
     execution = ctx.settings.execution
-    return [SequentialExecutor(execution.loss_cap_bps, execution.max_follow_ups, execution.residue_floor_valued)]
+    return [
+        SequentialExecutor(
+            execution.loss_cap_bps,
+            execution.max_follow_ups,
+            execution.residue_floor_valued,
+            execution.stuck_after_ms * 1_000_000,
+        )
+    ]
+
+
+class PaperVenues:
+    """Opens paper venues (`spi.VenueKind`)."""
+
+    name = "paper"
+    real = False
+
+    def __init__(self, settings: PaperSettings) -> None:
+        self._settings = settings
+
+    def open(self, desk_id: str, funds: Callable[[str], Decimal]) -> Venue:
+        from arbitrade_core.execution.paper import PaperVenue  # noqa: PLC0415 - only who trades needs it
+
+        latency_ns = self._settings.latency_ms * 1_000_000
+        return PaperVenue(desk_id, funds=funds, latency_ns=latency_ns, slippage_bps=self._settings.slippage_bps)
+
+
+@hookimpl
+def register_venues(ctx: PluginContext[CoreSettings]) -> list[VenueKind]:
+    return [PaperVenues(ctx.settings.paper)]
 
 
 @hookimpl

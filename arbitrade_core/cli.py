@@ -16,6 +16,7 @@ import typer.main
 
 from arbitrade_core.commands import cycles, db, plugins, settings
 from arbitrade_core.commands.console import JsonOption, print_json
+from arbitrade_core.commands.control import halt, resume, status
 from arbitrade_core.commands.doctor import doctor
 from arbitrade_core.commands.trade import run, scan
 from arbitrade_core.errors import ArbitradeError, PluginError, SettingsError
@@ -99,6 +100,9 @@ app.add_typer(plugins.app, name="plugins")
 app.add_typer(settings.app, name="settings")
 app.command("run")(run)
 app.command("scan")(scan)
+app.command("status")(status)
+app.command("halt")(halt)
+app.command("resume")(resume)
 app.command("doctor")(doctor)
 
 

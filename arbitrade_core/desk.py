@@ -4,7 +4,7 @@ A desk does no I/O. Live has one; a paper desk beside it, a shadow with other se
 only more of them (DESIGN 1). This module decides; `execution.conductor` carries out; `ledger` books.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from math import prod
@@ -22,6 +22,7 @@ from arbitrade_core.domain import (
     OrderEvent,
     PairId,
     Plan,
+    PlanKind,
     Severity,
     Side,
 )
@@ -33,8 +34,9 @@ from arbitrade_core.ledger import Ledger
 from arbitrade_core.legs import factor
 from arbitrade_core.market import Market
 from arbitrade_core.money import BPS, ONE, ZERO
+from arbitrade_core.parts import DeskParts
 from arbitrade_core.planning import STOPPED_AT, DeskTerms, numbered, plan_for
-from arbitrade_core.records import balances_record, drop_record, fees_record, plan_record
+from arbitrade_core.records import balances_record, drop_record, fees_record, high_water_record, plan_record
 from arbitrade_core.recovery import Recovered
 from arbitrade_core.risk.gate import Alarm, Approved, Gate
 from arbitrade_core.spi import Executor, MarketView, Refused, Venue
@@ -105,8 +107,10 @@ class Desk:
         self._opening = dict(balances)
         self._recovered = recovered
         self._told_accounts: set[tuple[str, str]] = set()
+        self._told_high_water: Decimal | None = None
         # The first that takes a kind gets it, as `register_executors` says.
-        self._executors = {kind: executor for executor in reversed(executors) for kind in executor.kinds}
+        self._offered = list(executors)
+        self._executors = _by_kind(self._offered)
         self._stream = stream
         self._epoch = epoch
         self._plans = 0
@@ -129,16 +133,35 @@ class Desk:
         self._journal("open", now, {"desk": self.id, "epoch": self._epoch})
         if self._recovered.accounts:
             self.ledger.restore(self._recovered.accounts)
-            self.conductor.remember(self._recovered.past)
+            self.conductor.history.remember(self._recovered.past, self._recovered.orders)
             self.halt_reason = self._recovered.halted
             for kind, data in self._recovered.interrupted:
                 self._journal(kind, now, data)
         else:
             self.ledger.open(self._opening)
-        self.conductor.results.open(self.ledger.balances(), self._mark)
+        self.conductor.results.open(self.ledger.balances(), self._mark, self._earlier_high_water())
         self.journal_balances(now)
         self.venue.start(_VenuePort(port, self.conductor), now)
         self._revalue(now)
+
+    def take_parts(self, parts: DeskParts) -> None:
+        """A plugin came into use: its checks are asked from now on, its executors take new plans of their kinds."""
+        self.gate = self.gate.along_with(parts.checks)
+        self._offered += parts.executors
+        self._executors.clear()
+        self._executors |= _by_kind(self._offered)
+
+    def drop_parts(self, parts: DeskParts) -> None:
+        """A plugin goes out of use; plans in flight keep their executor."""
+        self.gate = self.gate.without({check.name for check in parts.checks})
+        for executor in parts.executors:
+            self.drop_executor(executor.name)
+
+    def drop_executor(self, name: str) -> None:
+        """No new plan is given to it."""
+        self._offered = [executor for executor in self._offered if executor.name != name]
+        self._executors.clear()
+        self._executors |= _by_kind(self._offered)
 
     # --- deciding ---
 
@@ -231,7 +254,7 @@ class Desk:
             levels = self.depth(leg.leg.id)
             self._claims.promise(leg.order_id, leg.leg.pair_id, leg.leg.side, levels, pair.lots(leg.qty))
         run = self.conductor.admit(approved, now)
-        record = self._stream.record("plan", now, plan_record(plan, approved.checks))
+        record = self._stream.record("plan", now, plan_record(plan, approved.checks, run.marks))
         self._port.append(record, lambda at: self._last_look(run.plan, at))
 
     def _last_look(self, plan: Plan, now: Ns) -> None:
@@ -354,7 +377,7 @@ class Desk:
         if self.halt_reason is not None:
             self._journal("desk_resume", now, {"desk": self.id, "was": self.halt_reason, "actor": actor})
             self.halt_reason = None
-        self.conductor.forgive()
+        self.conductor.history.forgive()
 
     def freed(self) -> None:
         """Balance, slot or liquidity came back: see the active set again before this step ends."""
@@ -366,6 +389,19 @@ class Desk:
         whole = {**dict.fromkeys(self._told_accounts, ZERO), **accounts}
         self._told_accounts = set(accounts)
         self._journal("balances", now, balances_record(self.id, [(*name, amount) for name, amount in whole.items()]))
+        self._journal_high_water(now)
+
+    def _journal_high_water(self, now: Ns) -> None:
+        """When it rose: drawdown is measured from there after a restart, too (RELIABILITY 9)."""
+        high_water = self.conductor.results.high_water
+        if high_water is not None and high_water != self._told_high_water:
+            self._told_high_water = high_water
+            self._journal("high_water", now, high_water_record(self.id, self.valuation_asset, high_water))
+
+    def _earlier_high_water(self) -> Decimal | None:
+        """One in another valuation asset says nothing in this one."""
+        known = self._recovered.high_water
+        return None if known is None or known.valuation_asset != self.valuation_asset else known.amount
 
     def _journal(self, kind: str, now: Ns, data: Mapping[str, object]) -> None:
         self._port.append(self._stream.record(kind, now, dict(data)))
@@ -394,13 +430,13 @@ class Desk:
 
     @property
     def consecutive_failures(self) -> int:
-        return self.conductor.failures_in_a_row(self._now)
+        return self.conductor.history.failures_in_a_row(self._now)
 
     def available(self, asset: str) -> Decimal:
         return self.ledger.cash(asset) - self.conductor.held(asset)
 
     def residue(self, asset: str) -> Decimal:
-        return self.ledger.residue(asset) - self.conductor.promised_residue(asset)
+        return self.conductor.residue.unpromised(asset)
 
     def value(self, asset: str, amount: Decimal) -> Decimal | None:
         mark = self.market.mark(asset, self.valuation_asset)
@@ -420,6 +456,12 @@ class Desk:
             self._claims.on(leg.pair_id, leg.side, but_of),
         )
 
+    def promised(self, leg: LegId) -> Collection[int]:
+        of = self.market_state.legs[leg]
+        shown = self.market_state.books[of.pair_id].taken_by(of.side)
+        claimed = self._claims.on(of.pair_id, of.side, self.conductor.own_orders)
+        return [ticks for ticks in claimed if shown.lots_at(ticks)]
+
     def fee(self, symbol: str) -> Fee | None:
         return None if self.fees is None else self.fees.taker.get(symbol)
 
@@ -427,10 +469,10 @@ class Desk:
         return self._bans.get(leg)
 
     def last_plan(self, key: str) -> Ns | None:
-        return self.conductor.last_plan(key)
+        return self.conductor.history.last_plan(key)
 
     def plans_since(self, since: Ns, key: str | None = None) -> int:
-        return self.conductor.plans_since(since, key)
+        return self.conductor.history.plans_since(since, key)
 
     def trading_pnl(self, since: Ns) -> Decimal:
         return self.conductor.results.trading_pnl(since)
@@ -450,10 +492,15 @@ class Desk:
     def _revalue(self, now: Ns) -> None:
         """From time to time: drawdown is measured at these moments and at every plan's end."""
         self.conductor.results.revalue(self.ledger.balances(), self._mark)
+        self._journal_high_water(now)
         if self._refused_since_look:
             self._refused_since_look = False
             self._port.offer_again()
         self._port.clockwork.at(now + REVALUE_NS, self._revalue)
+
+
+def _by_kind(executors: Sequence[Executor]) -> dict[PlanKind, Executor]:
+    return {kind: executor for executor in reversed(executors) for kind in executor.kinds}
 
 
 class _VenuePort:

@@ -11,14 +11,13 @@ from typing import Any
 
 from arbitrade_core.clock import Timers
 from arbitrade_core.desk import Desk
-from arbitrade_core.domain import Asset, Candidate, LegId, Ns, Order, Pair, PairId, Severity
+from arbitrade_core.domain import Candidate, LegId, Ns, Pair, PairId, Severity
 from arbitrade_core.events import (
     BookUpdate,
     Closed,
     Command,
     Connect,
     ConnId,
-    Disconnect,
     Drain,
     Durable,
     FeesLoaded,
@@ -30,19 +29,24 @@ from arbitrade_core.events import (
     Observe,
     Opened,
     PairsEnabled,
+    PluginDisabled,
+    PluginEnabled,
+    PluginFaulted,
+    Quarantined,
     Resume,
-    Send,
     StartAssets,
     Thresholds,
     Tick,
-    Transmit,
     WantFees,
 )
 from arbitrade_core.funnel import Appearances, detection_totals
-from arbitrade_core.journal import Record, Stream
-from arbitrade_core.market import IGNORED, Block, Market
+from arbitrade_core.journal import Stream
+from arbitrade_core.market import IGNORED, UNSURE, Block, Market
+from arbitrade_core.meter import Meter
 from arbitrade_core.money import exact
 from arbitrade_core.outbox import Outbox
+from arbitrade_core.parts import DeskParts, Part, Parts
+from arbitrade_core.ports import EngineDeskPort, EngineFeedPort
 from arbitrade_core.spi import Detector, Feed, Finding, Vanished
 
 SYSTEM_STREAM = "system"
@@ -59,16 +63,22 @@ class Engine:
         self,
         *,
         market: Market,
-        feeds: Sequence[Feed],
-        detectors: Sequence[Detector],
+        parts: Mapping[str, Parts],
         desks: Sequence[Desk],
         system: Stream | None = None,
         halted: str | None = None,
     ) -> None:
-        """`halted`: why nothing may be sent from the start, as a scan or a halt that survived a restart wants it."""
+        """Args:
+        parts: what each plugin brings, in the order in which they are asked. It is read again when a plugin is enabled:
+            its parts must be there before `PluginEnabled` comes.
+        halted: why nothing may be sent from the start, as a scan or a halt that survived a restart wants it.
+        """
         self.market = market
-        self.detectors = list(detectors)
+        self.parts = parts
+        self.detectors = [detector for theirs in parts.values() for detector in theirs.detectors]
         self.desks = list(desks)
+        self.meter: Meter | None = None
+        """measures what detectors and feeds cost; None: nobody wants to know, as in a replay"""
         self.timers = Timers()
         self.appearances = Appearances()
         self.faults: dict[str, int] = {}
@@ -83,7 +93,7 @@ class Engine:
         self.checksums_ok = 0
         self.checksums_bad = 0
         self.candidates = 0
-        self._ports = [_FeedPort(self, feed) for feed in feeds]
+        self._ports = [EngineFeedPort(self, feed) for theirs in parts.values() for feed in theirs.feeds]
         self._feed_of: dict[ConnId, Feed] = {}
         self._connections = 0
         self.out = Outbox(system or Stream(SYSTEM_STREAM))
@@ -111,7 +121,12 @@ class Engine:
             Halt: self._on_halt,
             Resume: self._on_resume,
             Drain: self._on_drain,
+            PluginEnabled: self._on_plugin_enabled,
+            PluginDisabled: self._on_plugin_disabled,
+            PluginFaulted: self._on_plugin_faulted,
         }
+        for desk in self.desks:
+            desk.gate.on_fault = self._check_failed
 
     # --- the door ---
 
@@ -120,7 +135,7 @@ class Engine:
         self.now = now
         with exact():
             for desk in self.desks:
-                desk.start(_DeskPort(self, desk), now)
+                desk.start(EngineDeskPort(self, desk), now)
         for port in self._ports:
             port.feed.start(port, now)
         self._reindex = True
@@ -190,27 +205,24 @@ class Engine:
             if update.snapshot:
                 self._on_snapshot(update, now)
             else:
-                market.newest[conn] = update
-                market.newest_ns[conn] = now
-                self._on_update(update, now)
+                self._on_update(update, conn, now)
 
-    def _on_update(self, update: BookUpdate, now: Ns) -> None:
+    def _on_update(self, update: BookUpdate, conn: ConnId, now: Ns) -> None:
         """Decide first, verify right after; nothing leaves before the verification (DESIGN 4)."""
-        pair = update.pair
-        market = self.market
+        market, pair = self.market, update.pair
+        rose = market.look(update)
+        sure = rose != UNSURE
+        findings = self._detect(pair, rose, now) if sure else ()
+        market.newest[conn] = update
+        market.newest_ns[conn] = now
         rose = market.apply(update, now)
         if rose == IGNORED:
+            # Nothing to go by. What was found rested on it, but for the end of appearances.
+            self._offer([found for found in findings if isinstance(found, Vanished)], now)
             return
+        if rose or not sure:
+            findings = [*findings, *self._detect(pair, rose, now)]
         self.updates += 1
-        findings: Sequence[Finding] = ()
-        for detector in self._watchers[pair]:
-            try:
-                found = detector.on_change(pair, rose, now)
-            except Exception as error:  # noqa: BLE001 - foreign code: it is taken out, the market goes on
-                self._take_out(detector, error, now)
-                continue
-            if found:
-                findings = [*findings, *found]
         if not update.verify(market.books[pair]):
             self._mismatch(pair, now)
             # Of what was found only the end of appearances stands; the rest rested on a book that is wrong.
@@ -223,6 +235,18 @@ class Engine:
             self._tell_takers(update, now)
         if findings:
             self._offer(findings, now)
+
+    def _detect(self, pair: PairId, rose: int, now: Ns) -> Sequence[Finding]:
+        findings: Sequence[Finding] = ()
+        for detector in self._watchers[pair]:
+            try:
+                found = detector.on_change(pair, rose, now)
+            except Exception as error:  # noqa: BLE001 - foreign code: it is taken out, the market goes on
+                self._take_out(detector, error, now)
+                continue
+            if found:
+                findings = [*findings, *found]
+        return findings
 
     def _tell_takers(self, update: BookUpdate, now: Ns) -> None:
         pair = update.pair
@@ -297,16 +321,118 @@ class Engine:
             return ()
 
     def _take_out(self, detector: Detector, error: Exception, now: Ns) -> None:
-        """A detector raised: it alone is out until the next start (RELIABILITY 14)."""
-        if detector not in self.detectors:
-            return
-        self.detectors.remove(detector)
+        """A detector raised: it alone is out of use (RELIABILITY 14)."""
+        if detector in self.detectors:
+            self.quarantine_part(Part.DETECTOR, detector.name, f"{type(error).__name__}: {error}", now)
+
+    # --- plugins ---
+
+    def plugin_of(self, kind: Part, name: str) -> str | None:
+        """Whose object it is."""
+        return next((plugin for plugin, theirs in self.parts.items() if theirs.owns(kind, name)), None)
+
+    def plans_of(self, plugin: str) -> int:
+        """Plans in flight that this plugin's detectors found or its executors carry out."""
+        theirs = self.parts.get(plugin)
+        if theirs is None:
+            return 0
+        strategies = {detector.name for detector in theirs.detectors}
+        return sum(
+            plan.strategy in strategies or theirs.owns(Part.EXECUTOR, desk.conductor.executor_of(plan.id))
+            for desk in self.desks
+            for plan in desk.open_plans
+        )
+
+    def _on_plugin_enabled(self, event: PluginEnabled) -> None:
+        now = event.now
+        theirs = self.parts[event.plugin]
+        order = [detector for parts in self.parts.values() for detector in parts.detectors]
+        wanted = [*self.detectors, *theirs.detectors]
+        self.detectors = [detector for detector in order if detector in wanted]
+        for desk in self.desks:
+            desk.take_parts(theirs.desks.get(desk.id, DeskParts()))
+        for feed in theirs.feeds:
+            port = EngineFeedPort(self, feed)
+            self._ports.append(port)
+            feed.start(port, now)
         self._reindex = True
-        self._offer([Vanished(key) for key in self.appearances.of(detector.name)], now)
-        reason = f"{type(error).__name__}: {error}"
-        self.out.record("detector_out", now, {"detector": detector.name, "reason": reason})
-        text = f"detector {detector.name!r} failed and is out of use until the next start: {reason}"
-        self.out.notify(Severity.CRITICAL, "detector.failed", text, now)
+        self._record_plugin(event.plugin, "enabled", event.actor, f"version {event.version}", now)
+
+    def _on_plugin_disabled(self, event: PluginDisabled) -> None:
+        now = event.now
+        theirs = self.parts.get(event.plugin)
+        if theirs is not None:
+            for detector in theirs.detectors:
+                self._forget_detector(detector.name, now)
+            for feed in theirs.feeds:
+                self._stop_feed(feed.name, now)
+            for desk in self.desks:
+                desk.drop_parts(theirs.desks.get(desk.id, DeskParts()))
+        self._record_plugin(event.plugin, "disabled", event.actor, "", now)
+
+    def _on_plugin_faulted(self, event: PluginFaulted) -> None:
+        self.quarantine_part(event.kind, event.name, event.reason, event.now, event.plugin)
+
+    def _check_failed(self, check: str, error: BaseException) -> None:
+        self.quarantine_part(Part.RISK_CHECK, check, f"{type(error).__name__}: {error}", self.now)
+
+    def quarantine_part(self, kind: str, name: str, reason: str, now: Ns, plugin: str | None = None) -> None:
+        """Take one object out of use, alone, and say so. A risk check stays, and refuses everything (fail closed)."""
+        match kind:
+            case Part.DETECTOR:
+                self._forget_detector(name, now)
+            case Part.FEED:
+                self._stop_feed(name, now)
+            case Part.RISK_CHECK:
+                for desk in self.desks:
+                    desk.gate.hold(name, reason)
+            case Part.EXECUTOR:
+                for desk in self.desks:
+                    desk.drop_executor(name)
+            case _:
+                pass  # what is outside the engine is taken out there
+        known = Part(kind) if kind in set(Part) else None
+        owner = plugin or (self.plugin_of(known, name) if known is not None else None) or name
+        self._record_plugin(owner, "quarantined", "engine", f"{kind} {name!r}: {reason}", now)
+        text = f"plugin {owner!r}: {kind} {name!r} failed and is out of use until it is enabled anew: {reason}"
+        self.out.notify(Severity.CRITICAL, "plugin.quarantined", text, now)
+        self.out.command(Quarantined(owner, kind, name, reason))
+
+    def _forget_detector(self, name: str, now: Ns) -> None:
+        self.detectors = [detector for detector in self.detectors if detector.name != name]
+        self._offer([Vanished(key) for key in self.appearances.of(name)], now)
+        self._reindex = True
+
+    def _stop_feed(self, name: str, now: Ns) -> None:
+        """Its connections go, and its books are out of use; pairs stay listed."""
+        for port in [port for port in self._ports if port.feed.name == name]:
+            self._ports.remove(port)
+            try:
+                port.feed.stop(now)
+            except Exception as error:  # noqa: BLE001 - foreign code that is on its way out anyway
+                self.out.notify(Severity.WARNING, "plugin.failed", f"feed {name!r} did not stop: {error}", now)
+            for conn in [conn for conn, feed in self._feed_of.items() if feed is port.feed]:
+                del self._feed_of[conn]
+                self.market.gone(conn)
+                self.out.command(Disconnect(conn))
+            for pair in port.listed:
+                self.carried_by(pair, None, now)
+
+    def _record_plugin(self, plugin: str, state: str, actor: str, reason: str, now: Ns) -> None:
+        theirs = self.parts.get(plugin, Parts())
+        checks = sorted({check.name for desk in theirs.desks.values() for check in desk.checks})
+        self.out.record(
+            "plugin",
+            now,
+            {
+                "stream": self.out.system,
+                "plugin": plugin,
+                "state": state,
+                "actor": actor,
+                "reason": reason,
+                "checks": checks if state == "quarantined" else [],
+            },
+        )
 
     # --- offers ---
 
@@ -351,7 +477,8 @@ class Engine:
         for detector in list(self.detectors):
             for pair in self._asked(detector, partial(detector.rebuild, self.market, self, now), now):
                 watchers[pair].append(detector)
-        self._watchers = [tuple(row) for row in watchers]
+        shared: dict[tuple[Detector, ...], tuple[Detector, ...]] = {}
+        self._watchers = [shared.setdefault(row, row) for row in map(tuple, watchers)]
         wanted = [pair for pair, row in enumerate(self._watchers) if row]
         for port in self._ports:
             port.feed.carry([pair for pair in wanted if pair in port.listed], now)
@@ -493,89 +620,3 @@ class Engine:
         """Detection counts and each desk's view, for whoever asks why there is no trade."""
         detections = [row for detector in self.detectors for row in detector.detections().values()]
         return {**detection_totals(detections), "desks": {desk.id: desk.funnel.view() for desk in self.desks}}
-
-
-class _FeedPort:
-    """One feed's way in (`spi.FeedPort`)."""
-
-    def __init__(self, engine: Engine, feed: Feed) -> None:
-        self._engine = engine
-        self.feed = feed
-        self.listed: set[PairId] = set()
-        self.clockwork = engine.timers
-
-    def connect(self, url: str) -> ConnId:
-        return self._engine.connect(self.feed, url)
-
-    def transmit(self, conn: ConnId, data: bytes) -> None:
-        self._engine.out.command(Transmit(conn, data))
-
-    def disconnect(self, conn: ConnId) -> None:
-        self._engine.out.command(Disconnect(conn))
-
-    def list_assets(self, assets: Sequence[Asset]) -> None:
-        self._engine.market.assets.update((asset.symbol, asset) for asset in assets)
-
-    def list_pairs(self, pairs: Sequence[Pair], now: Ns) -> list[PairId]:
-        return self._engine.list_pairs(pairs, self.listed, now)
-
-    def carried_by(self, pair: PairId, conn: ConnId | None, now: Ns) -> None:
-        self._engine.carried_by(pair, conn, now)
-
-    def quarantine(self, pair: PairId, reason: str, now: Ns) -> None:
-        self._engine.quarantine(pair, reason, now)
-
-    def clock_offset(self, offset_ns: int) -> None:
-        self._engine.market.clock_offset_ns = offset_ns
-
-    def exchange_status(self, status: str, now: Ns) -> None:
-        self._engine.set_exchange_status(status, now)
-
-    def fault(self, kind: str, detail: str, now: Ns) -> None:
-        self._engine.faults[kind] = self._engine.faults.get(kind, 0) + 1
-        self._engine.last_fault[kind] = detail
-
-    def alert(self, severity: Severity, topic: str, text: str, now: Ns) -> None:
-        self._engine.out.notify(severity, topic, text, now)
-
-
-class _DeskPort:
-    """One desk's way in (`desk.DeskPort`)."""
-
-    def __init__(self, engine: Engine, desk: Desk) -> None:
-        self._engine = engine
-        self._desk = desk
-        self.clockwork = engine.timers
-        self.market = engine.market
-        self.appearances = engine.appearances
-
-    @property
-    def blocked(self) -> str | None:
-        if self._engine.halted is not None:
-            return f"halted: {self._engine.halted}"
-        if self._engine.journal_lost is not None:
-            return f"journal lost: {self._engine.journal_lost}"
-        return "shutting down" if self._engine.draining else None
-
-    @property
-    def exchange_status(self) -> str:
-        return self._engine.exchange_status
-
-    @property
-    def journal_lost(self) -> bool:
-        return self._engine.journal_lost is not None
-
-    def append(self, record: Record, durable: Callable[[Ns], None] | None = None) -> None:
-        self._engine.out.append(record, durable)
-
-    def send(self, order: Order) -> None:
-        self._engine.out.command(Send(self._desk.id, order))
-
-    def notify(self, severity: Severity, topic: str, text: str, now: Ns) -> None:
-        self._engine.out.notify(severity, topic, text, now)
-
-    def offer_again(self) -> None:
-        self._engine.offer_again(self._desk.id)
-
-    def taken_on(self, pair: PairId) -> None:
-        self._engine.taken_on(pair)

@@ -5,6 +5,7 @@ ArbitradeError
 ├── PluginError         a distribution's plugin cannot be used
 ├── StorageError        the database cannot be used
 │   └── MigrationError  a migration file changed, is missing, or failed
+├── ControlError        the running bot cannot be asked, or refused
 ├── ProtocolError       the other side broke its own rules (a *remote* error)
 └── InvariantError      we broke ours: a bug; the desk that sees it halts
 """
@@ -32,6 +33,10 @@ class StorageError(ArbitradeError):
 
 class MigrationError(StorageError):
     """A migration cannot be applied; nothing of it was."""
+
+
+class ControlError(ArbitradeError):
+    """A command to the running bot could not be given, or was refused; the message is for whoever gave it."""
 
 
 class ProtocolError(ArbitradeError):

@@ -21,16 +21,41 @@ type ConnId = int
 """One connection attempt; never used again after it closed."""
 
 
+class Quote(Protocol):
+    """One changed level as doubles: good enough to rank by. `qty` 0 deletes."""
+
+    @property
+    def price(self) -> float: ...
+    @property
+    def qty(self) -> float: ...
+
+
+class Quotes(Protocol):
+    """The levels of an update as doubles, each the nearest to its price."""
+
+    @property
+    def bids(self) -> Sequence[Quote]: ...
+    @property
+    def asks(self) -> Sequence[Quote]: ...
+
+
 class BookUpdate(msgspec.Struct):
     """Changes of one book, as a feed hands them to the market: `(ticks, lots)`, lots 0 deletes, later wins.
 
-    A feed subclasses this with what it needs to prove the book afterwards.
+    A feed subclasses this with what it needs to prove the book afterwards. One that hands over `quotes` fills in `bids`
+    and `asks` when asked to `read`: ranking goes by doubles, so exactness can wait until the message was scored.
     """
 
     pair: PairId
     snapshot: bool
     bids: Sequence[tuple[int, int]]
     asks: Sequence[tuple[int, int]]
+    quotes: Quotes | None = None
+    """None once `bids` and `asks` are there"""
+
+    def read(self) -> bool:
+        """Make `bids` and `asks` exact; False when they cannot be: then the feed took the pair out of use."""
+        return True
 
     def verify(self, book: "Book") -> bool:
         """Whether `book`, with this update applied, is what the exchange says it is. Called once, in order."""
@@ -133,6 +158,37 @@ class Resume(msgspec.Struct):
     now: Ns
 
 
+class PluginEnabled(msgspec.Struct):
+    """A plugin's objects, which the engine's `parts` hold already, take effect now."""
+
+    plugin: str
+    version: str
+    actor: str
+    now: Ns
+
+
+class PluginDisabled(msgspec.Struct):
+    """No new plans from this plugin's detectors or for its executors; those in flight go on."""
+
+    plugin: str
+    actor: str
+    now: Ns
+
+
+class PluginFaulted(msgspec.Struct):
+    """One of a plugin's objects misbehaved where the engine could not see it: over its budget, or outside.
+
+    Measured by the shell, so it is an input: recorded, and never made anew in a replay.
+    """
+
+    plugin: str
+    kind: str
+    """a `parts.Part`"""
+    name: str
+    reason: str
+    now: Ns
+
+
 class Drain(msgspec.Struct):
     """The process is about to stop: no new plans; those in flight end."""
 
@@ -154,6 +210,9 @@ type Input = (
     | Halt
     | Resume
     | Drain
+    | PluginEnabled
+    | PluginDisabled
+    | PluginFaulted
 )
 
 
@@ -214,11 +273,20 @@ class Notify(msgspec.Struct):
     alert: Alert
 
 
+class Quarantined(msgspec.Struct):
+    """A plugin's object is out of use from now on; whoever keeps the catalogue marks it there."""
+
+    plugin: str
+    kind: str
+    name: str
+    reason: str
+
+
 class WantFees(msgspec.Struct):
     """The listing changed: answer with `FeesLoaded` for every desk, or not at all when fees are not known."""
 
 
-type Command = Connect | Transmit | Disconnect | Append | Send | Observe | Notify | WantFees
+type Command = Connect | Transmit | Disconnect | Append | Send | Observe | Notify | Quarantined | WantFees
 
 
 type TimerAction = Callable[[Ns], None]
@@ -256,6 +324,12 @@ __all__ = [
     "Observe",
     "Opened",
     "PairsEnabled",
+    "PluginDisabled",
+    "PluginEnabled",
+    "PluginFaulted",
+    "Quarantined",
+    "Quote",
+    "Quotes",
     "Resume",
     "Send",
     "StartAssets",

@@ -11,21 +11,24 @@ for and implements the hooks it needs:
     def register_detectors(ctx: PluginContext[MySettings]) -> list[Detector]:
         return [MyDetector(ctx.settings)]
 
-Nothing on the hot path is a hook call. `HookSpecs` is the reference of all hooks, `Registry` the typed way
-to call them. What the registered objects must look like stands in `arbitrade_core.spi`.
+Nothing on the hot path is a hook call. `HookSpecs` is the reference of all hooks, `registry.Registry` the typed way
+to call them. What the registered objects must look like stands in `arbitrade_core.spi`, `arbitrade_core.services`
+and `arbitrade_core.panels`.
 """
 
-from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterable, Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
+from importlib.resources.abc import Traversable
 from typing import Any, Protocol
 
-from pluggy import HookimplMarker, HookspecMarker, PluginManager
+from pluggy import HookimplMarker, HookspecMarker
 from pydantic import BaseModel
 
 from arbitrade_core.domain import FeeSnapshot, Ns, Pair
-from arbitrade_core.errors import PluginError, SettingsError
-from arbitrade_core.spi import Detector, Executor, Feed, Notifier, RiskCheck
+from arbitrade_core.panels import Panel
+from arbitrade_core.services import Service
+from arbitrade_core.spi import Detector, Executor, Feed, Notifier, RiskCheck, VenueKind
 
 API_VERSION = 1
 """Goes up when an existing plugin would have to change; new hooks alone do not raise it."""
@@ -50,6 +53,9 @@ class PluginContext[S: BaseModel]:
     """an instance of the model that the plugin's `register_settings` returned"""
     valuation_asset: str
     start_assets: tuple[str, ...]
+    shared: dict[str, Any] = field(default_factory=dict, compare=False)
+    """the plugin's own, alive as long as it is enabled: for an object that several hooks hand over, such as a
+    notifier that is also a service"""
 
 
 class FeeSource(Protocol):
@@ -66,7 +72,9 @@ class FeeSource(Protocol):
 
 
 class HookSpecs:
-    """Every hook. Each is called once at the start, for one plugin after the other in catalogue order."""
+    """Every hook. Each is called once when a plugin comes into use, at the start or when it is enabled, for one plugin
+    after the other in catalogue order. A desk of its own settings (a shadow) has its own risk checks and executors, so
+    those two are called once a desk."""
 
     @hookspec
     def register_settings(self) -> type[BaseModel] | None:
@@ -90,7 +98,7 @@ class HookSpecs:
     def register_feeds(self, ctx: PluginContext[Any]) -> Iterable[Feed]:
         """Market data. Each feed is a sans-I/O state machine (`spi.Feed`).
 
-        Called: once, after all settings are valid, before the engine is built.
+        Called: once, after all settings are valid, before the engine sees it.
         Order: the catalogue's; feeds start in it.
         An exception: the start fails, naming the plugin's distribution.
 
@@ -120,7 +128,7 @@ class HookSpecs:
     def register_detectors(self, ctx: PluginContext[Any]) -> Iterable[Detector]:
         """What finds candidates. Called on every message: it counts in microseconds (`spi.Detector`).
 
-        Called: once, after all settings are valid, before the engine is built.
+        Called: once, after all settings are valid, before the engine sees it.
         Order: the catalogue's; on one message detectors are called in it.
         An exception: the start fails, naming the plugin's distribution.
 
@@ -137,7 +145,8 @@ class HookSpecs:
 
         Called: once, after all settings are valid.
         Order: the catalogue's, the core's first; the gate stops at the first refusal.
-        An exception: the start fails, naming the plugin's distribution. (A check that raises later refuses.)
+        An exception: the plugin is not used, and the start fails when the check is required. (A check that
+        raises later refuses, everything, until its plugin is disabled or enabled anew.)
 
         Example:
             @hookimpl
@@ -176,6 +185,64 @@ class HookSpecs:
         """
         raise NotImplementedError
 
+    @hookspec
+    def register_venues(self, ctx: PluginContext[Any]) -> Iterable[VenueKind]:
+        """Where orders can go. `trading.venue` names the one that is used; each desk opens one of its own.
+
+        Called: once, before the engine is built. Order: the catalogue's. An exception: the plugin is not used,
+        and the error names its distribution.
+
+        Example:
+            @hookimpl
+            def register_venues(ctx: PluginContext[NoSettings]) -> list[VenueKind]:
+                return [InstantVenue()]
+        """
+        raise NotImplementedError
+
+    @hookspec
+    def register_panels(self, ctx: PluginContext[Any]) -> Iterable[Panel]:
+        """What the plugin shows of itself: facts and tables, which every surface draws in its own way.
+
+        Called: once, after the objects of the other hooks were made. Order: the catalogue's. An exception: the
+        plugin is not used. A panel that raises later shows its error in its place, and nothing else suffers.
+
+        Example:
+            @hookimpl
+            def register_panels(ctx: PluginContext[DepthSettings]) -> list[Panel]:
+                return [DepthPanel(ctx.shared["check"])]
+        """
+        raise NotImplementedError
+
+    @hookspec
+    def register_services(self, ctx: PluginContext[Any]) -> Iterable[Service]:
+        """What runs beside trading: a web page, a sender of messages. `Service.run` is an async context manager.
+
+        Called: once, after the objects of the other hooks were made. Order: the catalogue's; services start in it,
+        before the feeds connect, and end in reverse, after the last plan. An exception: the plugin is not used. A
+        service that cannot start is quarantined with an alert; trading starts without it.
+
+        Example:
+            @hookimpl
+            def register_services(ctx: PluginContext[NoSettings]) -> list[Service]:
+                return [Heartbeat()]
+        """
+        raise NotImplementedError
+
+    @hookspec
+    def register_migrations(self) -> Traversable | None:
+        """The folder of the plugin's own SQL files, `0001_words.sql` and so on, run in its schema `plugin_<name>`.
+
+        Called: once, after all settings are valid and before anything is registered. Order: the catalogue's, the
+        core's tables being there already. An exception: as when a file fails, that plugin alone is out of use, with an
+        alert, and nothing of the file was applied.
+
+        Example:
+            @hookimpl
+            def register_migrations() -> Traversable:
+                return files("arbitrade_depth") / "migrations"
+        """
+        raise NotImplementedError
+
 
 HOOKS: tuple[str, ...] = tuple(name for name in vars(HookSpecs) if name.startswith("register_"))
 """Names of all hooks, in the order of `HookSpecs`."""
@@ -207,107 +274,3 @@ class Finding:
 
 type Doctor = Callable[[PluginContext[Any]], AsyncIterable[Finding]]
 """A plugin module may offer `doctor(ctx)`, an async generator; it is no hook, since nothing is registered."""
-
-
-# --- calling ------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Registered[T]:
-    """An object and the plugin it came from: what to quarantine when it misbehaves."""
-
-    plugin: str
-    thing: T
-
-
-def new_relay() -> PluginManager:
-    """A relay that knows the hooks and no plugin."""
-    relay = PluginManager(PROJECT)
-    relay.add_hookspecs(HookSpecs)
-    return relay
-
-
-class Registry:
-    """The hooks with types: each method calls one hook for every plugin and returns what came back, in order.
-
-    Every method raises PluginError, naming plugin and distribution, when a hook raises, returns something
-    else than it should, or two objects of one kind have the same name.
-    """
-
-    def __init__(
-        self,
-        relay: PluginManager,
-        contexts: Mapping[str, PluginContext[Any]],
-        distributions: Mapping[str, str],
-    ) -> None:
-        """Both by plugin name: `contexts` in the catalogue's order, `distributions` for messages."""
-        self._relay = relay
-        self._contexts = contexts
-        self._distributions = distributions
-
-    def feeds(self) -> list[Registered[Feed]]:
-        return self._named("register_feeds")
-
-    def fee_sources(self) -> list[Registered[FeeSource]]:
-        return self._called("register_fee_sources", required="snapshot")
-
-    def detectors(self) -> list[Registered[Detector]]:
-        return self._named("register_detectors")
-
-    def risk_checks(self) -> list[Registered[RiskCheck]]:
-        return self._named("register_risk_checks")
-
-    def executors(self) -> list[Registered[Executor]]:
-        return self._named("register_executors")
-
-    def notifiers(self) -> list[Registered[Notifier]]:
-        return self._named("register_notifiers")
-
-    def _named(self, hook: str) -> list[Registered[Any]]:
-        registered = self._called(hook, required="name")
-        owners: dict[str, str] = {}
-        for one in registered:
-            name = one.thing.name
-            if name in owners:
-                raise PluginError(
-                    f"{hook}: {self._who(one.plugin)} and {self._who(owners[name])} both register {name!r}; "
-                    f"disable one of them, or rename its object"
-                )
-            owners[name] = one.plugin
-        return registered
-
-    def _called(self, hook: str, required: str) -> list[Registered[Any]]:
-        registered: list[Registered[Any]] = []
-        for plugin, context in self._contexts.items():
-            for result in call_one(self._relay, hook, plugin, self._who(plugin), ctx=context):
-                if isinstance(result, str | bytes) or not isinstance(result, Iterable):
-                    raise PluginError(
-                        f"{hook} of {self._who(plugin)} returned {result!r}; it must return a list of objects"
-                    )
-                for thing in result:
-                    if not hasattr(thing, required):
-                        raise PluginError(
-                            f"{hook} of {self._who(plugin)} returned {thing!r}, which has no `{required}`; "
-                            f"see arbitrade_core.spi for what it must look like"
-                        )
-                    registered.append(Registered(plugin, thing))
-        return registered
-
-    def _who(self, plugin: str) -> str:
-        return f"plugin {plugin!r} ({self._distributions[plugin]})"
-
-
-def call_one(relay: PluginManager, hook: str, plugin: str, who: str, **arguments: object) -> list[Any]:
-    """Call `hook` of one plugin alone.
-
-    Raises:
-        PluginError: the hook raised; a SettingsError stays one, with the plugin named in each line.
-    """
-    others = [module for name, module in relay.list_name_plugin() if name != plugin]
-    caller = relay.subset_hook_caller(hook, others)
-    try:
-        return list(caller(**arguments))
-    except SettingsError as error:
-        raise SettingsError([f"{who}: {problem}" for problem in error.problems]) from error
-    except Exception as error:
-        raise PluginError(f"{hook} of {who} failed: {type(error).__name__}: {error}") from error

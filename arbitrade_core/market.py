@@ -35,10 +35,16 @@ _NEEDS_SNAPSHOT = int(Block.NO_BOOK | Block.QUARANTINED)
 _UNTRADABLE = int(Block.OFFLINE | Block.DISABLED)
 _CROSSED = int(Block.CROSSED)
 
+_SURELY_UNCROSSED = 1.0 - 1e-12
+"""A bid over an ask below this is below 1, however the doubles were rounded."""
+
 _POWERS = tuple(10.0**decimals for decimals in range(64))
 
 IGNORED = -1
-"""`Market.apply` did not take the update: the pair waits for a snapshot."""
+"""`Market.apply` did not take the update: the pair waits for a snapshot, or it cannot be read."""
+
+UNSURE = -1
+"""`Market.look` needs the book to say what rose."""
 
 
 class Market:
@@ -105,7 +111,7 @@ class Market:
         self.books.append(book)
         self._bids.append(book.bids)
         self._asks.append(book.asks)
-        self.rate += (0.0, 0.0)
+        self.rate.extend((0.0, 0.0))
         self.legs.append(Leg(2 * pair_id, pair_id, pair.symbol, Side.SELL, pair.base, pair.quote))
         self.legs.append(Leg(2 * pair_id + 1, pair_id, pair.symbol, Side.BUY, pair.quote, pair.base))
         self.blocks.append(int(Block.NO_BOOK))
@@ -127,10 +133,49 @@ class Market:
 
     # --- books ---
 
+    def look(self, update: BookUpdate) -> int:
+        """What `apply` will say rose, from the quotes alone, with the new rates; or UNSURE, and nothing changed.
+
+        A message that deletes no best price can only better a rate or leave it: two messages in three. These are scored
+        before their levels are made exact and their book is touched, which is most of the work and cold in memory.
+        """
+        pair, quotes = update.pair, update.quotes
+        if quotes is None or self.blocks[pair]:
+            return UNSURE
+        rate, leg = self.rate, 2 * pair
+        sell = was_sell = rate[leg]
+        for quote in quotes.bids:
+            price = quote.price
+            if price >= sell:
+                if quote.qty == 0.0:
+                    return UNSURE
+                sell = price
+        buy = was_buy = rate[leg + 1]
+        for quote in quotes.asks:
+            price = quote.price
+            if price <= 0.0:
+                return UNSURE
+            got = 1.0 / price
+            if got >= buy:
+                if quote.qty == 0.0:
+                    return UNSURE
+                buy = got
+        rose = 0
+        if sell > was_sell:
+            rose = SELL_ROSE
+        if buy > was_buy:
+            rose |= BUY_ROSE
+        if rose:
+            if sell * buy >= _SURELY_UNCROSSED:
+                return UNSURE
+            rate[leg] = sell
+            rate[leg + 1] = buy
+        return rose
+
     def apply(self, update: BookUpdate, now: Ns) -> int:
-        """Apply an update, not yet verified. Returns SELL_ROSE | BUY_ROSE bits, or IGNORED."""
+        """Apply an update, not yet verified. Returns SELL_ROSE | BUY_ROSE bits, or IGNORED when it cannot be used."""
         pair = update.pair
-        if self.blocks[pair] & _NEEDS_SNAPSHOT:
+        if self.blocks[pair] & _NEEDS_SNAPSHOT or not (update.quotes is None or update.read()):
             return IGNORED
         bid_side, ask_side = self._bids[pair], self._asks[pair]
         bids, asks = bid_side.keys, ask_side.keys
@@ -174,7 +219,7 @@ class Market:
             rate[leg] = rate[leg + 1] = 0.0
             return 0
         sell = -bids[0] / scale if bids else 0.0
-        buy = scale / asks[0] if asks else 0.0
+        buy = 1.0 / (asks[0] / scale) if asks else 0.0
         rose = 0
         if sell > rate[leg]:
             rose = SELL_ROSE

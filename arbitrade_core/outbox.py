@@ -15,6 +15,7 @@ class Outbox:
         self.commands: list[Command] = []
         self.records: list[Record] = []
         self._system = system
+        self.system = system.name
         self._waiting: dict[str, list[tuple[int, Callable[[Ns], None]]]] = {}
 
     def command(self, command: Command) -> None:

@@ -61,13 +61,25 @@ class Results:
         self._opening_value: Decimal | None = None
         self._gain: Decimal | None = ZERO
         self._peak = ZERO
+        self._earlier: Decimal | None = None
+        """the high water of earlier runs, until it can be compared with the opening"""
 
     # --- what happens ---
 
-    def open(self, balances: Mapping[str, Decimal], mark: Mark) -> None:
-        """Remember the opening inventory; what cannot be marked yet is marked when it first can be."""
+    def open(self, balances: Mapping[str, Decimal], mark: Mark, high_water: Decimal | None = None) -> None:
+        """Remember the opening inventory; what cannot be marked yet is marked when it first can be.
+
+        `high_water` is that of earlier runs: drawdown goes on from there (RELIABILITY 9).
+        """
         self._opening = dict(balances)
-        self._opening_value = value_of(balances, mark)
+        self._earlier = high_water
+        self._mark_opening(mark)
+
+    def _mark_opening(self, mark: Mark) -> None:
+        self._opening_value = value_of(self._opening, mark)
+        if self._opening_value is not None and self._earlier is not None:
+            self._peak = max(self._peak, self._earlier - self._opening_value)
+            self._earlier = None
 
     def recover(self, earlier: Iterable[Result]) -> None:
         """Plans that ended before a restart, oldest first: they count in the windows, so that loss limits hold
@@ -104,7 +116,7 @@ class Results:
         Call it at every plan's end and from time to time: drawdown is measured at these moments.
         """
         if self._opening_value is None:
-            self._opening_value = value_of(self._opening, mark)
+            self._mark_opening(mark)
         worth = value_of(balances, mark)
         if worth is None or self._opening_value is None:
             self._gain = None
@@ -142,6 +154,14 @@ class Results:
     def drawdown(self) -> Decimal | None:
         """Fall of trading plus revaluation from its peak, positive, as of the last `revalue`; None: unmarked."""
         return None if self._gain is None else self._peak - self._gain
+
+    @property
+    def high_water(self) -> Decimal | None:
+        """Most that the inventory was worth, later flows counted as if they had always been there; what `open` of
+        the next run wants. None: nothing could be marked yet."""
+        if self._opening_value is None:
+            return self._earlier
+        return self._opening_value + self._peak + self.flows
 
     def _since(self, since: Ns) -> list[Result]:
         results = list(self._recent)

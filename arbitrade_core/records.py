@@ -21,8 +21,11 @@ def amounts(values: Mapping[str, Decimal]) -> dict[str, str]:
     return {asset: plain(amount) for asset, amount in sorted(values.items())}
 
 
-def plan_record(plan: Plan, approvals: Sequence[str]) -> Fields:
-    """An approved plan with the ids of all its orders: the durable intent of every leg."""
+def plan_record(plan: Plan, approvals: Sequence[str], marks: Mapping[str, Decimal]) -> Fields:
+    """An approved plan with the ids of all its orders: the durable intent of every leg.
+
+    `marks` are those of its decision, by asset: whatever becomes of it is valued at them (TRADING 23).
+    """
     certificate = plan.certificate
     return {
         "id": plan.id,
@@ -50,6 +53,7 @@ def plan_record(plan: Plan, approvals: Sequence[str]) -> Fields:
         },
         "legs": [_leg(leg) for leg in plan.legs],
         "approvals": list(approvals),
+        "marks": amounts(marks),
     }
 
 
@@ -146,6 +150,15 @@ def end_record(
         "residue": amounts(residue),
         "attribution": list(attribution),
     }
+
+
+def wait_record(plan: Plan, reason: str) -> Fields:
+    return {"plan": plan.id, "desk": plan.desk_id, "reason": reason}
+
+
+def high_water_record(desk_id: str, valuation_asset: str, high_water: Decimal) -> Fields:
+    """What drawdown is measured from, so that it survives a restart."""
+    return {"desk": desk_id, "valuation_asset": valuation_asset, "high_water_valued": plain(high_water)}
 
 
 def balances_record(desk_id: str, accounts: Iterable[tuple[str, str, Decimal]]) -> Fields:

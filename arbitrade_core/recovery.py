@@ -1,26 +1,22 @@
-"""Start and recovery are one path: what the journal says of a desk, before it trades again.
+"""Start and recovery are one path: what a desk is, by what its journal says, before it trades again.
 
 The last `balances` record holds every account as of its place in the stream; fills after it are booked on top.
 Plans that had not ended are over: on paper an order that had not filled never will. What they held of other assets
-than their start is residue; their end is journalled as `interrupted`.
+than their start is residue; their end is journalled as `interrupted`, at the value of what they paid and got, so that
+loss limits look at it as at any other (RELIABILITY 9). `storage.past` reads; this module works out.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
 
-import asyncpg
-
-from arbitrade_core.domain import Fee, Fill, LedgerRow, Leg, Ns, Order, Side
-from arbitrade_core.errors import StorageError
+from arbitrade_core.domain import Fee, FeeCurrency, Fill, LedgerRow, Leg, Ns, Order, Side
 from arbitrade_core.journal import Fields
 from arbitrade_core.ledger import Ledger
-from arbitrade_core.money import ZERO, exact, plain
-from arbitrade_core.pnl import DAY_NS
+from arbitrade_core.legs import base_fee_rate, quote_fee_rate
+from arbitrade_core.money import ONE, ZERO, exact, plain, ratio
 
 INTERRUPTED = "interrupted"
-_OPEN = ("approved", "running", "settling")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +28,62 @@ class PastPlan:
     ended_ns: Ns
     outcome: str
     value: Decimal
+    """trading P&L in the valuation asset"""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenOrder:
+    """An order of a plan that had not ended, and whose own end the journal does not tell either."""
+
+    order_id: str
+    plan_id: str
+    filled_qty: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class PastOrder:
+    """An order of an earlier run that is over: whatever the venue tells of it again is known."""
+
+    order: Order
+    """its id and its plan's; the rest as far as its fills tell"""
+    state: str
+    """`execution.lifecycle.OrderState`"""
+    fills: tuple[Fill, ...]
+    ended_ns: Ns
+
+
+@dataclass(frozen=True, slots=True)
+class Journalled:
+    """What a desk's stream says. Fields are contents of records, oldest first."""
+
+    balances: Fields
+    """the last there is"""
+    late_fills: Sequence[Fields]
+    """after those balances"""
+    open_plans: Sequence[Fields]
+    """`plan` records without an end"""
+    fills: Sequence[Fields]
+    """of those plans"""
+    open_orders: Sequence[OpenOrder]
+    """of those plans"""
+    past: Sequence[PastPlan]
+    """plans of the last two days that ended, oldest first"""
+    ended_orders: Sequence[tuple[Ns, Fields]] = ()
+    """`order` records of the last day that tell of an end, with their times"""
+    ended_fills: Sequence[Fields] = ()
+    """`fill` records of the last day"""
+    high_water: Fields | None = None
+    """the last record of it"""
+    halted: str | None = None
+    """why the desk halted, when nobody has resumed it since"""
+
+
+@dataclass(frozen=True, slots=True)
+class HighWater:
+    """The most that the account was worth, later flows counted as if they had always been there (TRADING 23)."""
+
+    amount: Decimal
+    valuation_asset: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,76 +96,101 @@ class Recovered:
     """records, by kind, that end the plans and orders that had not ended"""
     past: list[PastPlan] = field(default_factory=list)
     """the last two days', oldest first"""
+    orders: list[PastOrder] = field(default_factory=list)
+    """the last day's that are over, oldest first"""
+    high_water: HighWater | None = None
+    """what drawdown is measured from; None: not known, it is measured from the opening"""
     halted: str | None = None
     """why the desk halted, when nobody has resumed it since (RELIABILITY 10)"""
 
 
-async def recover(pool: "asyncpg.Pool[Any]", desk_id: str, now: Ns) -> Recovered:
-    """One paper desk's state; its journal stream has the desk's name. Raises StorageError when it cannot be told."""
-    async with pool.acquire() as connection:
-        lost = await connection.fetchval("SELECT count(*) FROM projection_failures WHERE stream = $1", desk_id)
-        if lost:
-            raise StorageError(
-                f"{lost} journal records of desk {desk_id!r} could not be turned into table rows, so what it left open"
-                f" cannot be told; see table projection_failures, or begin a new account in another database"
-            )
-        opened = await connection.fetchrow(
-            "SELECT seq, data FROM journal WHERE stream = $1 AND kind = 'balances' ORDER BY seq DESC LIMIT 1",
-            desk_id,
-        )
-        if opened is None:
-            return Recovered()
-        late = await connection.fetch(
-            "SELECT data FROM journal WHERE stream = $1 AND kind = 'fill' AND seq > $2 ORDER BY seq",
-            desk_id,
-            opened["seq"],
-        )
-        plans = await connection.fetch(
-            "SELECT plan_id, key, start_asset, decided_ns FROM cycles WHERE desk_id = $1 AND state = ANY($2)"
-            " ORDER BY plan_id",
-            desk_id,
-            list(_OPEN),
-        )
-        fills = await connection.fetch(
-            "SELECT data FROM journal WHERE stream = $1 AND kind = 'fill' AND data ->> 'plan' = ANY($2) ORDER BY seq",
-            desk_id,
-            [plan["plan_id"] for plan in plans],
-        )
-        orders = await connection.fetch(
-            "SELECT order_id, plan_id, filled_qty FROM orders WHERE plan_id = ANY($1) AND done_ns IS NULL"
-            " ORDER BY order_id",
-            [plan["plan_id"] for plan in plans],
-        )
-        halt = await connection.fetchrow(
-            "SELECT kind, data FROM journal WHERE stream = $1 AND kind IN ('desk_halt', 'desk_resume')"
-            " ORDER BY seq DESC LIMIT 1",
-            desk_id,
-        )
-        past = await connection.fetch(
-            "SELECT key, decided_ns, ended_ns, outcome, profit_valued"
-            " FROM cycles WHERE desk_id = $1 AND ended_ns IS NOT NULL AND state <> 'dropped' AND decided_ns >= $2"
-            " ORDER BY ended_ns, plan_id",
-            desk_id,
-            now - 2 * DAY_NS,
-        )
-    accounts = [(row["asset"], row["account"], Decimal(row["amount"])) for row in opened["data"]["accounts"]]
+def rebuilt(journalled: Journalled, desk_id: str, now: Ns) -> Recovered:
+    """The desk that the journal tells of; what was open is ended at `now`."""
+    accounts = [(row["asset"], row["account"], Decimal(row["amount"])) for row in journalled.balances["accounts"]]
     with exact():
         ledger = Ledger(desk_id)
         ledger.restore(accounts)
-        for row in late:
-            order, fill = _fill(row["data"])
+        for data in journalled.late_fills:
+            order, fill = _fill(data)
             ledger.book_fill(order, fill)
             _take_residue(ledger, order)
-        ended: list[tuple[str, Fields]] = [("order", _interrupted_order(desk_id, row)) for row in orders]
-        ended += [("end", _interrupt(ledger, plan, [row["data"] for row in fills])) for plan in plans]
-        known = [
-            PastPlan(row["key"], row["decided_ns"], row["ended_ns"], row["outcome"], row["profit_valued"] or ZERO)
-            for row in past
-        ]
-        # What an interrupted plan is worth cannot be told: it counts as a plan, not as a loss.
-        known += [PastPlan(plan["key"], plan["decided_ns"], now, INTERRUPTED, ZERO) for plan in plans]
-        halted = halt["data"]["reason"] if halt is not None and halt["kind"] == "desk_halt" else None
-        return Recovered(ledger.accounts(), ended, known, halted)
+        records = [("order", _interrupted_order(desk_id, order)) for order in journalled.open_orders]
+        past = list(journalled.past)
+        for plan in journalled.open_plans:
+            changes = _changes(plan, journalled.fills)
+            value = value_of_interrupted(plan, changes)
+            records.append(("end", _interrupt(ledger, plan, changes, value)))
+            past.append(PastPlan(plan["key"], plan["decided_ns"], now, INTERRUPTED, value))
+        return Recovered(
+            accounts=ledger.accounts(),
+            interrupted=records,
+            past=past,
+            orders=_past_orders(journalled),
+            high_water=_high_water(journalled.high_water),
+            halted=journalled.halted,
+        )
+
+
+def value_of_interrupted(plan: Fields, changes: Mapping[str, Decimal]) -> Decimal:
+    """Trading P&L of a plan that was cut off, in its valuation asset: asset changes at the marks of its decision,
+    as of any plan (TRADING 23).
+
+    Assets without such a mark count at what the plan's own legs would bring home for them at their limits, fees in
+    the adverse currency: the least that it was approved for.
+    """
+    marks = {asset: Decimal(mark) for asset, mark in plan.get("marks", {}).items()}
+    value = ZERO
+    for asset, amount in changes.items():
+        mark = marks.get(asset)
+        value += amount * (_own_price(plan, asset) if mark is None else mark)
+    return value
+
+
+def _own_price(plan: Fields, asset: str) -> Decimal:
+    """Value of one unit by the plan's figures alone; 0 for an asset that none of its legs spends."""
+    start = Decimal(plan["start"])
+    price = ratio(Decimal(plan["notional_valued"]), start) if start else ZERO
+    if asset == plan["start_asset"]:
+        return price
+    legs = plan["legs"]
+    first = next((number for number, leg in enumerate(legs) if leg["spends"] == asset), None)
+    if first is None:
+        return ZERO
+    for leg in legs[first:]:
+        price = ratio(price * _least_rate(leg), ONE)
+    return price
+
+
+def _least_rate(leg: Fields) -> Decimal:
+    """Got per unit spent when everything fills at the limit."""
+    fee = Fee(Decimal(leg["fee"]["rate"]), FeeCurrency(leg["fee"]["currency"]))
+    limit, in_quote, in_base = Decimal(leg["limit"]), quote_fee_rate(fee), base_fee_rate(fee)
+    if leg["side"] == "buy":
+        return ratio(ONE - in_base, limit * (ONE + in_quote))
+    return ratio(limit * (ONE - in_quote), ONE + in_base)
+
+
+def _high_water(told: Fields | None) -> HighWater | None:
+    if told is None:
+        return None
+    return HighWater(Decimal(told["high_water_valued"]), told["valuation_asset"])
+
+
+def _past_orders(journalled: Journalled) -> list[PastOrder]:
+    fills: dict[str, list[tuple[Order, Fill]]] = {}
+    for data in journalled.ended_fills:
+        fills.setdefault(data["order"], []).append(_fill(data))
+    orders: list[PastOrder] = []
+    for ended_ns, data in journalled.ended_orders:
+        known = fills.get(data["order"], [])
+        order = known[0][0] if known else _unfilled(data)
+        orders.append(PastOrder(order, data["state"], tuple(fill for _, fill in known), ended_ns))
+    return orders
+
+
+def _unfilled(data: Fields) -> Order:
+    nothing = Leg(-1, -1, "", Side.BUY, "", "")
+    return Order(data["order"], data["plan"], data["desk"], nothing, ZERO, ZERO, Fee(ZERO))
 
 
 def _take_residue(ledger: Ledger, order: Order) -> None:
@@ -124,42 +201,46 @@ def _take_residue(ledger: Ledger, order: Order) -> None:
         ledger.use_residue(order.plan_id, asset, taken)
 
 
-def _interrupt(ledger: Ledger, plan: Any, fills: Sequence[Fields]) -> Fields:
-    """Put what an unended plan holds to residue; its `end` record."""
-    own = Ledger("interrupted")
+def _changes(plan: Fields, fills: Sequence[Fields]) -> dict[str, Decimal]:
+    """What a plan's fills did to our balances."""
+    own = Ledger(INTERRUPTED)
     for data in fills:
-        if data["plan"] == plan["plan_id"]:
+        if data["plan"] == plan["id"]:
             own.book_fill(*_fill(data))
-    changes = own.plan_changes(plan["plan_id"])
+    return own.plan_changes(plan["id"])
+
+
+def _interrupt(ledger: Ledger, plan: Fields, changes: Mapping[str, Decimal], value: Decimal) -> Fields:
+    """Put what an unended plan holds to residue; its `end` record."""
     residue = {asset: amount for asset, amount in changes.items() if amount > 0 and asset != plan["start_asset"]}
     for asset, amount in residue.items():
         left = min(amount, ledger.cash(asset))
         if left > 0:
-            ledger.to_residue(plan["plan_id"], asset, left)
+            ledger.to_residue(plan["id"], asset, left)
     note = "the process ended while the plan was under way; what it held is residue" if changes else "nothing was sent"
     return {
-        "plan": plan["plan_id"],
+        "plan": plan["id"],
         "desk": ledger.desk_id,
         "outcome": INTERRUPTED,
         "note": note,
         "realised_end": None,
         "profit": plain(changes.get(plan["start_asset"], ZERO)),
-        "profit_valued": None,
+        "profit_valued": plain(value),
         "pnl": {asset: plain(amount) for asset, amount in sorted(changes.items())},
         "residue": {asset: plain(amount) for asset, amount in sorted(residue.items())},
         "attribution": [],
     }
 
 
-def _interrupted_order(desk_id: str, row: Any) -> Fields:
+def _interrupted_order(desk_id: str, order: OpenOrder) -> Fields:
     return {
-        "plan": row["plan_id"],
+        "plan": order.plan_id,
         "desk": desk_id,
-        "order": row["order_id"],
+        "order": order.order_id,
         "event": "done",
         "state": "canceled",
         "reason": INTERRUPTED,
-        "filled_qty": plain(row["filled_qty"]),
+        "filled_qty": plain(order.filled_qty),
     }
 
 

@@ -1,7 +1,11 @@
-"""The composition root: what a process is made of, by mode. Only this module and `cli` know modes."""
+"""The running bot, by mode: database, plugins, engine, services and control put up and taken down in order.
+
+Only this module and the command line know modes. The order is that of DESIGN 3: core settings, database and its
+migrations, what was last said of each plugin, import, all settings together, the plugins' migrations, registration.
+"""
 
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -13,68 +17,34 @@ import structlog
 from anyio.abc import TaskStatus
 
 from arbitrade_core.clock import WallClock
+from arbitrade_core.composition import Adjust, Loaded, Past, compose, core_settings, load
+from arbitrade_core.control import Verbs, control_file, serve
 from arbitrade_core.desk import Desk
-from arbitrade_core.domain import FeeSnapshot, Ns, Pair
+from arbitrade_core.domain import Alert, Ns, Severity
 from arbitrade_core.engine import SYSTEM_STREAM, Engine
-from arbitrade_core.errors import SettingsError
-from arbitrade_core.events import Durable, JournalBack, JournalLost, PairsEnabled, Resume
-from arbitrade_core.execution.paper import PaperVenue
-from arbitrade_core.hooks import Registry
-from arbitrade_core.journal import Stream
-from arbitrade_core.ledger import Ledger
-from arbitrade_core.market import Market
+from arbitrade_core.errors import ArbitradeError
+from arbitrade_core.events import Durable, JournalBack, JournalLost, PairsEnabled, PluginFaulted, Resume
+from arbitrade_core.host import PluginHost, Services, offer_core_verbs
+from arbitrade_core.host.watchdog import Hang, Watchdog, forget_hang, last_hang, owner_of_files
+from arbitrade_core.meter import Meter
 from arbitrade_core.mode import Mode
-from arbitrade_core.planning import DeskTerms, base36
-from arbitrade_core.plugins import Catalogue, load_catalogue
-from arbitrade_core.pricing import Terms
-from arbitrade_core.recovery import Recovered, recover
-from arbitrade_core.risk.checks import required_checks
-from arbitrade_core.risk.gate import Gate
-from arbitrade_core.settings import CoreSettings, Settings
+from arbitrade_core.planning import base36
+from arbitrade_core.plugins import State, Toggle
+from arbitrade_core.plugins.catalogue import installed, settle_needs
+from arbitrade_core.settings import CoreSettings
 from arbitrade_core.shell import Shell
-from arbitrade_core.storage.connect import Database, open_database
+from arbitrade_core.storage.connect import Database, configured, open_database
 from arbitrade_core.storage.journal_store import JournalWriter
-from arbitrade_core.storage.migrations import core_migrations, migrate
+from arbitrade_core.storage.migrations import core_migrations, migrate, read
 from arbitrade_core.storage.observations import ObservationWriter
+from arbitrade_core.storage.past import recover
+from arbitrade_core.storage.system_state import SystemState, system_state
 from arbitrade_core.transport import opener
 
 _log = structlog.get_logger(__name__)
 
 DEMO_DATABASE = "arbitrade_demo"
 REPEATED_S = 1.0
-VERIFIED_LEVELS = 10
-"""What a book's checksum covers: pricing walks no deeper."""
-
-
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """Plugins imported, settings valid."""
-
-    catalogue: Catalogue
-    settings: Settings
-
-    @property
-    def core(self) -> CoreSettings:
-        return self.settings.core
-
-    @property
-    def registry(self) -> Registry:
-        return self.catalogue.registry(self.settings)
-
-    def adjusted(self, plugin: str, **values: Any) -> "Loaded":
-        """The same with other values in one plugin's section, as the demo needs them."""
-        sections = dict(self.settings.sections)
-        section = sections[plugin]
-        sections[plugin] = type(section).model_validate({**section.model_dump(), **values})
-        return replace(self, settings=replace(self.settings, sections=sections))
-
-
-def load() -> Loaded:
-    """Find and import plugins, validate all settings. Raises PluginError or SettingsError with every problem."""
-    catalogue = load_catalogue()
-    settings = catalogue.settings()
-    catalogue.require_sound()
-    return Loaded(catalogue, settings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,137 +55,152 @@ class Session:
     loaded: Loaded
     shell: Shell
     desk: Desk
+    """the first; shadows stand behind it in `engine.desks`"""
     database: Database | None
     observations: ObservationWriter | None
+    plugins: PluginHost
+    verbs: Verbs
 
     @property
     def engine(self) -> Engine:
         return self.shell.engine
 
 
-def compose(
-    loaded: Loaded,
-    *,
-    desk_id: str,
-    now: Ns,
-    recovered: Recovered,
-    last_seq: Mapping[str, int],
-    system: str,
-    halted: str | None = None,
-) -> Engine:
-    """The engine with everything the enabled plugins registered, and one paper desk."""
-    registry = loaded.registry
-    core = loaded.core
-    checks = [one.thing for one in registry.risk_checks()]
-    feeds = [one.thing for one in registry.feeds()]
-    if not feeds:
-        raise SettingsError(["no plugin registers a feed, so there is no market data; enable one (ARBITRADE_PLUGINS)"])
-    ledger = Ledger(desk_id)
-    venue = PaperVenue(
-        desk_id,
-        funds=lambda asset: ledger.cash(asset) + ledger.residue(asset),
-        latency_ns=core.paper.latency_ms * 1_000_000,
-        slippage_bps=core.paper.slippage_bps,
-    )
-    desk = Desk(
-        desk_id=desk_id,
-        terms=desk_terms(core),
-        balances=core.paper.starting_balances,
-        recovered=recovered,
-        gate=Gate(checks, required_checks(core.risk), _report_fault),
-        executors=[one.thing for one in registry.executors()],
-        venue=venue,
-        ledger=ledger,
-        stream=Stream(desk_id, last_seq.get(desk_id, 0)),
-        epoch=base36(now // 1_000_000),
-    )
-    return Engine(
-        market=Market(_deepest(feeds)),
-        feeds=feeds,
-        detectors=[one.thing for one in registry.detectors()],
-        desks=[desk],
-        system=Stream(system, last_seq.get(system, 0)),
-        halted=halted,
-    )
-
-
-def _report_fault(check: str, error: BaseException) -> None:
-    """A check that raises refuses; why it raised is for its author."""
-    _log.error("risk check failed; the plan was refused", check=check, exc_info=error)
-
-
-def desk_terms(core: CoreSettings) -> DeskTerms:
-    trading = core.trading
-    return DeskTerms(
-        start_assets=trading.start_assets,
-        valuation_asset=trading.valuation_asset,
-        pricing=Terms(
-            margin_bps=trading.margin_bps,
-            min_edge_bps=trading.min_edge_bps,
-            min_profit=trading.min_profit_valued,
-            slippage_bps=trading.slippage_bps,
-            fee_buffer_bps=trading.fee_buffer_bps,
-            rounding_fills=trading.rounding_fills,
-            max_levels=VERIFIED_LEVELS,
-        ),
-        max_notional_valued=core.risk.max_cycle_notional_valued,
-        reserve=core.risk.reserve,
-        leg_ban_ns=core.execution.leg_ban_s * 1_000_000_000,
-    )
-
-
 @asynccontextmanager
-async def session(loaded: Loaded, mode: Mode, *, resume: bool = False) -> AsyncIterator[Session]:
+async def session(
+    mode: Mode,
+    *,
+    adjust: Adjust | None = None,
+    resume: bool = False,
+    status: Callable[[Session], Mapping[str, Any]] | None = None,
+) -> AsyncIterator[Session]:
     """A running bot: books filling, paper desk trading; leaves cleanly, plans drained and journal flushed.
 
-    A desk that halted stays halted over restarts; `resume` is the operator's word that it may go on.
+    What halted stays halted over restarts; `resume` is the operator's word that it may go on. `status` is what the bot
+    answers to whoever asks how it is.
 
     Raises:
         ArbitradeError: whatever keeps it from starting.
     """
+    core = core_settings()
     clock = WallClock()
     now = clock()
     desk_id, system = names(mode, now)
     async with AsyncExitStack() as stack:
-        database, last_seq, recovered, writer = None, dict[str, int](), Recovered(), None
-        relay = _Relay()
+        database, state, hang = None, SystemState(), None
         if mode is not Mode.SCAN:
-            database = await stack.enter_async_context(_open(loaded.core, mode))
-            writer = JournalWriter(database, [desk_id, system], clock=clock, emit=relay)
-            stack.callback(writer.close)
-            last_seq = {stream: tail.seq for stream, tail in (await writer.open()).items()}
+            database = await stack.enter_async_context(_open(core, mode))
             async with database.pool(size=1) as pool:
-                recovered = await recover(pool, desk_id, now)
-        engine = compose(
-            loaded,
-            desk_id=desk_id,
-            now=now,
-            recovered=recovered,
-            last_seq=last_seq,
-            system=system,
-            halted="a scan only looks" if mode is Mode.SCAN else None,
-        )
-        notifiers = [one.thing for one in loaded.registry.notifiers()]
-        shell = Shell(engine, clock, opener(), fees_of(loaded), notifiers)
+                state = await system_state(pool, system)
+            hang = last_hang(core.data_path, owner_of_files(installed()))
+        loaded = load(_without_hung(state.toggles, hang))
+        if adjust is not None:
+            loaded = adjust(loaded)
+        problems = await _migrate_plugins(loaded, database)
+        setup = loaded.setup(desk_id)
+        setup.register_all()
+        relay = _Relay()
+        past, writer = Past(toggles=loaded.catalogue.toggles), None
+        if database is not None:
+            writer = JournalWriter(database, [*setup.desks, system], clock=clock, emit=relay)
+            stack.callback(writer.close)
+            past = await _remember(past, database, writer, setup.desks, now)
+        halted = "a scan only looks" if mode is Mode.SCAN else state.halted
+        engine = compose(setup, now=now, system=system, past=past, halted=halted)
+        meter = Meter(share=core.isolation.budget_share, window_s=core.isolation.budget_window_s)
+        shell = Shell(engine, clock, opener(), setup.fees, meter=meter)
         relay.shell = shell
         observations = None if database is None else ObservationWriter(database, desk_id)
+        verbs = Verbs()
         stop = anyio.Event()
         async with anyio.create_task_group() as tasks:
+            host = PluginHost(setup, shell, Services(tasks, verbs, shell.notify, clock, database), database)
+            running = Session(mode, loaded, shell, engine.desks[0], database, observations, host, verbs)
+            offer_core_verbs(verbs, shell, host, partial(status, running) if status else dict)
+            await host.start()
             await tasks.start(_serve, shell, stop, writer, observations)
+            host.started()
+            _tell_start(running, problems, hang, state, resume)
             if loaded.core.trading.pairs is not None:
                 shell.take(PairsEnabled(frozenset(loaded.core.trading.pairs), clock()))
-            if resume:
-                shell.take(Resume("command line", clock()))
-            elif recovered.halted is not None:
-                _log.error(
-                    "the desk is halted since an earlier run; start with --resume to clear it", reason=recovered.halted
-                )
             try:
-                yield Session(mode, loaded, shell, engine.desks[0], database, observations)
+                async with _guarded(running):
+                    yield running
             finally:
                 with anyio.CancelScope(shield=True):
                     stop.set()
                     await shell.stopped.wait()
+                    await host.end()
+
+
+async def _remember(
+    past: Past, database: Database, writer: JournalWriter, desk_ids: Iterable[str], now: Ns
+) -> Past:
+    """What the journal says of the desks, once its streams are ours."""
+    last_seq = {stream: tail.seq for stream, tail in (await writer.open()).items()}
+    async with database.pool(size=1) as pool:
+        desks = {desk_id: await recover(pool, desk_id, now) for desk_id in desk_ids}
+    return replace(past, desks=desks, last_seq=last_seq)
+
+
+@asynccontextmanager
+async def _guarded(session: Session) -> AsyncIterator[None]:
+    """Reachable for other processes, and watched. A scan is neither."""
+    if session.mode is Mode.SCAN:
+        yield
+        return
+    core = session.loaded.core
+    entries = session.loaded.catalogue.entries
+    watchdog = Watchdog(lambda: session.shell.beats, core.isolation.hang_s, core.data_path, owner_of_files(entries))
+    watchdog.start()
+    try:
+        async with serve(session.verbs, control_file(core.data_path, session.mode is Mode.DEMO), session.desk.id):
+            yield
+    finally:
+        watchdog.stop()
+
+
+def _tell_start(session: Session, problems: list[str], hang: Hang | None, state: SystemState, resume: bool) -> None:
+    """What happened before there was an engine, to journal and people; then the operator's word."""
+    shell, clock = session.shell, session.shell.clock
+    for problem in problems:
+        shell.notify(Alert(Severity.CRITICAL, "plugin.failed", problem, clock()))
+    if hang is not None:
+        reason = "the trading loop hung in its code; the process ended and started again without it"
+        if hang.plugin is not None:
+            shell.take(PluginFaulted(hang.plugin, "process", session.desk.id, reason, clock()))
+        forget_hang(session.loaded.core.data_path)
+    reasons = [why for why in (state.halted, *(desk.halt_reason for desk in session.engine.desks)) if why]
+    if resume:
+        shell.take(Resume("command line", clock()))
+    elif reasons:
+        _log.error(
+            "halted since an earlier run; start with --resume, or `arbitrade resume`, to clear it", reason=reasons[0]
+        )
+
+
+def _without_hung(toggles: Mapping[str, Toggle], hang: Hang | None) -> dict[str, Toggle]:
+    """The plugin that the last process hung in is not even imported."""
+    if hang is None or hang.plugin is None:
+        return dict(toggles)
+    reason = "the trading loop hung in its code"
+    return {**toggles, hang.plugin: Toggle(State.QUARANTINED, "watchdog", reason)}
+
+
+async def _migrate_plugins(loaded: Loaded, database: Database | None) -> list[str]:
+    """Each plugin's own tables. One that fails is out of use, with whatever needs it; returns why, in words."""
+    catalogue = loaded.catalogue
+    problems: list[str] = []
+    for entry in catalogue.enabled() if database is not None else ():
+        try:
+            folder = loaded.registry.migrations(entry.name)
+            if folder is not None and database is not None:
+                await migrate(database, read(entry.name, folder))
+        except ArbitradeError as error:
+            problems.append(f"{entry.who} is out of use: {error}")
+            catalogue.drop(entry.name, State.FAILED, str(error))
+    settle_needs(catalogue)
+    return problems
 
 
 def names(mode: Mode, now: Ns) -> tuple[str, str]:
@@ -236,6 +221,11 @@ async def _open(core: CoreSettings, mode: Mode) -> AsyncIterator[Database]:
 def database_for(core: CoreSettings, mode: Mode) -> Any:
     """The database of a mode, as an async context manager; the demo never touches the one that `run` uses."""
     return open_database(core.database, core.data_path, DEMO_DATABASE if mode is Mode.DEMO else None)
+
+
+def has_database(core: CoreSettings) -> bool:
+    """Whether there is a database to read without making one: a configured server, or an embedded one's data."""
+    return configured(core.database) is not None or any(core.data_path.glob("postgres-*"))
 
 
 async def _serve(
@@ -259,26 +249,6 @@ class _Relay:
             self.shell.take(report)
 
 
-def fees_of(loaded: Loaded) -> Callable[[Sequence[Pair], Ns], FeeSnapshot]:
-    """The first source in the catalogue's order that has an answer."""
-    sources = [one.thing for one in loaded.registry.fee_sources()]
-
-    def snapshot(pairs: Sequence[Pair], now: Ns) -> FeeSnapshot:
-        problems: list[str] = []
-        for source in sources:
-            try:
-                return source.snapshot(pairs, now)
-            except SettingsError as error:
-                problems += error.problems
-        raise SettingsError(problems or ["no plugin knows any fees; enable one (ARBITRADE_PLUGINS)"])
-
-    return snapshot
-
-
-def _deepest(feeds: Sequence[Any]) -> int:
-    return max(getattr(feed, "depth", VERIFIED_LEVELS) for feed in feeds)
-
-
 @asynccontextmanager
 async def stop_on_signals(stop: anyio.Event) -> AsyncIterator[None]:
     """Set `stop` on the first SIGINT or SIGTERM; a later second one interrupts at once."""
@@ -297,9 +267,11 @@ async def stop_on_signals(stop: anyio.Event) -> AsyncIterator[None]:
         tasks.cancel_scope.cancel()
 
 
-def demo_session(loaded: Loaded) -> AbstractAsyncContextManager[Session]:
+def demo_session(
+    adjust: Adjust, status: Callable[[Session], Mapping[str, Any]] | None = None
+) -> AbstractAsyncContextManager[Session]:
     """A session on a simulated exchange: an account and a database of its own."""
-    return session(loaded, Mode.DEMO)
+    return session(Mode.DEMO, adjust=adjust, status=status)
 
 
 def start_loop[**P, T](main: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -31,12 +31,16 @@ from arbitrade_core.events import (
     Notify,
     Observe,
     Opened,
+    PluginFaulted,
+    Quarantined,
     Send,
     Tick,
     Transmit,
     WantFees,
 )
 from arbitrade_core.journal import Record
+from arbitrade_core.meter import Meter
+from arbitrade_core.parts import Part
 from arbitrade_core.spi import Notifier
 from arbitrade_core.telemetry import Latency
 from arbitrade_core.transport import Connection, Opener
@@ -112,7 +116,9 @@ class Shell:
         clock: Callable[[], Ns],
         open_connection: Opener,
         fees: Callable[[Sequence[Pair], Ns], FeeSnapshot],
+        *,
         notifiers: Sequence[Notifier] = (),
+        meter: Meter | None = None,
     ) -> None:
         """`fees` raises SettingsError when nothing says what they are: then nothing trades, and that is said once."""
         self.engine = engine
@@ -129,7 +135,14 @@ class Shell:
         """why there are no fees, when there are none"""
         self._open_connection = open_connection
         self._fees = fees
-        self._notifiers = notifiers
+        self.notifiers = list(notifiers)
+        self.meter = meter or Meter()
+        engine.meter = self.meter
+        self.on_quarantined: Callable[[Quarantined], None] = lambda command: None
+        """told what the engine took out of use"""
+        self.on_notifier_failed: Callable[[Notifier, Exception], None] = lambda notifier, error: None
+        self.beats = 0
+        """goes up as long as the trading loop runs"""
         self._connections: dict[ConnId, Connection] = {}
         self._armed: Ns = NEVER
         self._timer: asyncio.TimerHandle | None = None
@@ -225,7 +238,10 @@ class Shell:
                 case WantFees():
                     asyncio.get_running_loop().call_soon(self._load_fees)
                 case Notify(alert):
-                    self._notify(alert)
+                    self.notify(alert)
+                case Quarantined():
+                    # What the catalogue does about it may lead to inputs, so it comes after this step.
+                    asyncio.get_running_loop().call_soon(self.on_quarantined, command)
                 case Connect(conn, url):
                     self._connections[conn] = self._open_connection(conn, url, self)
                 case Disconnect(conn):
@@ -262,7 +278,7 @@ class Shell:
             fees = self._fees(self.engine.market.pairs, now)
         except SettingsError as error:
             if not self.fees_missing:
-                self._notify(Alert(Severity.WARNING, "fees.missing", str(error), now))
+                self.notify(Alert(Severity.WARNING, "fees.missing", str(error), now))
             self.fees_missing = str(error)
             return
         self.fees_missing = ""
@@ -275,14 +291,18 @@ class Shell:
             await anyio.sleep(FEES_EVERY_S)
             self._load_fees()
 
-    def _notify(self, alert: Alert) -> None:
+    def notify(self, alert: Alert) -> None:
+        """Tell everybody who is to be told; none of them can hold up or break anything."""
         self.alerts.append(alert)
         del self.alerts[:-50]
-        for notifier in self._notifiers:
+        for notifier in list(self.notifiers):
             try:
+                began = self.meter.cpu_ns()
                 notifier.send(alert)
-            except Exception:  # noqa: BLE001 - a notifier is somebody's code; trading goes on without it
+                self.meter.charge(Part.NOTIFIER, notifier.name, self.meter.cpu_ns() - began)
+            except Exception as error:  # noqa: BLE001 - a notifier is somebody's code; trading goes on without it
                 _log.exception("notifier failed", notifier=notifier.name)
+                asyncio.get_running_loop().call_soon(self.on_notifier_failed, notifier, error)
 
     # --- time ---
 
@@ -310,10 +330,20 @@ class Shell:
             while True:
                 await anyio.sleep(_GC_PAUSE_S)
                 rounds += 1
+                self.beats += 1
+                self._judge()
                 gc.collect(2 if rounds % _FULL_GC_EVERY == 0 else 1)
         finally:
             gc.enable()
             gc.unfreeze()
+
+    def _judge(self) -> None:
+        """Who was over budget is out (DESIGN 3: measured here, decided in the engine)."""
+        now = self.clock()
+        for over in self.meter.judge(now):
+            plugin = self.engine.plugin_of(over.kind, over.name)
+            if plugin is not None:
+                self.take(PluginFaulted(plugin, over.kind.value, over.name, over.reason, now))
 
     # --- the end ---
 

@@ -5,7 +5,7 @@ them does I/O, reads a clock, or keeps a reference to anything but what it is ha
 the engine's state changes inside `Engine.step` alone.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Protocol
@@ -119,6 +119,11 @@ class DeskView(Protocol):
     def value(self, asset: str, amount: Decimal) -> Decimal | None: ...
     def depth(self, leg: LegId) -> Sequence["Level"]:
         """What an order on this leg could take, best first, verified levels only, less what was taken or promised."""
+        ...
+
+    def promised(self, leg: LegId) -> Collection[int]:
+        """Price ticks of what the leg takes, shown now, where other plans were promised some: an order that reaches
+        beyond the best of them takes theirs."""
         ...
 
     def fee(self, symbol: str) -> Fee | None: ...
@@ -342,7 +347,16 @@ class HaltDesk:
     reason: str
 
 
-type Action = Place | FollowUp | BanLeg | Finish | HaltDesk
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Step the run again at `until_ns`, with `Woken`, unless it has ended; replaces an earlier wish of the run."""
+
+    until_ns: Ns
+    alert: str = ""
+    """what people must hear when the wait begins; empty: they know"""
+
+
+type Action = Place | FollowUp | BanLeg | Wait | Finish | HaltDesk
 
 
 class Executor(Protocol):
@@ -382,6 +396,21 @@ class Venue(Protocol):
 
     def on_update(self, update: BookUpdate, now: Ns) -> None:
         """Called after a book on which `taken` is not empty changed."""
+        ...
+
+
+class VenueKind(Protocol):
+    """A kind of venue that desks can use; each desk that does opens one of its own."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def real(self) -> bool:
+        """Whether its orders reach an exchange. A desk that trades on paper refuses such a venue."""
+        ...
+
+    def open(self, desk_id: str, funds: Callable[[str], Decimal]) -> Venue:
+        """A venue for one desk; `funds(asset)` is what the desk's account holds, as far as it was booked."""
         ...
 
 

@@ -2,10 +2,9 @@
 
 from dataclasses import dataclass
 
-from arbitrade_core import runtime
+from arbitrade_core.composition import Past, compose, load
 from arbitrade_core.engine import Engine
 from arbitrade_core.events import ConnId, StartAssets
-from arbitrade_core.recovery import Recovered
 from arbitrade_core.testing.world import World
 from arbitrade_kraken.loopback import Loopback
 from arbitrade_kraken.simulator.exchange import DEFAULT_START_NS, SimulatedExchange
@@ -25,16 +24,16 @@ class Load:
 
 def build(updates: int, *, pairs: int, seed: int, mispricings_per_s: float) -> Load:
     """The real engine with the enabled plugins, connected to the simulated exchange; then `updates` book frames."""
-    loaded = runtime.load().adjusted("kraken", ws_url="ws://simulated/v2", fee_tier="tier-1", messages_per_s=1000.0)
+    loaded = load().adjusted("kraken", ws_url="ws://simulated/v2", fee_tier="tier-1", messages_per_s=1000.0)
     exchange = SimulatedExchange(
         seed, pairs, messages_per_s=RATE_PER_S, mispricings=MispricingPlan(per_s=mispricings_per_s)
     )
-    engine = runtime.compose(
-        loaded, desk_id="bench", now=DEFAULT_START_NS, recovered=Recovered(), last_seq={}, system="system"
-    )
+    setup = loaded.setup("bench")
+    setup.register_all()
+    engine = compose(setup, now=DEFAULT_START_NS, system="system", past=Past())
     peer = Loopback(exchange)
     peer.frames = []
-    world = World(engine, peer, start_ns=DEFAULT_START_NS, fees=runtime.fees_of(loaded))
+    world = World(engine, peer, start_ns=DEFAULT_START_NS, fees=setup.fees)
     exchange.messages_per_s = 1e-9  # quiet while books are fetched
     world.start()
     # Cycles are counted as if they could start anywhere: the whole market is the load.

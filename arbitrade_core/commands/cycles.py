@@ -7,7 +7,7 @@ import typer
 
 from arbitrade_core.commands.console import DemoOption, JsonOption, print_json, print_table
 from arbitrade_core.commands.db import has_schema, open_database
-from arbitrade_core.plugins import load_catalogue
+from arbitrade_core.composition import core_settings
 from arbitrade_core.storage import repositories
 
 app = typer.Typer(no_args_is_help=True, help="Executed cycles.")
@@ -28,7 +28,7 @@ def list_cycles(
     as_json: JsonOption = False,
 ) -> None:
     """Show the newest plans: path, outcome, expected and realised. `--json` has orders and fills as well."""
-    core = load_catalogue().settings().core
+    core = core_settings()
     most = limit or (100_000 if as_json else 20)
 
     async def run() -> list[repositories.CycleRow]:

@@ -7,8 +7,8 @@ import anyio
 import typer
 
 from arbitrade_core.commands.console import DemoOption, JsonOption, print_json, print_table
+from arbitrade_core.composition import core_settings
 from arbitrade_core.errors import StorageError
-from arbitrade_core.plugins import load_catalogue
 from arbitrade_core.runtime import DEMO_DATABASE
 from arbitrade_core.settings import CoreSettings
 from arbitrade_core.storage import connect
@@ -43,7 +43,7 @@ async def has_schema(database: connect.Database) -> bool:
 @app.command("migrate")
 def migrate_database(demo: DemoOption = False, as_json: JsonOption = False) -> None:
     """Apply pending migrations. Safe to repeat, and at the same time as others."""
-    core = load_catalogue().settings().core
+    core = core_settings()
 
     async def run() -> list[str]:
         async with open_database(core, demo) as database:
@@ -59,7 +59,7 @@ def migrate_database(demo: DemoOption = False, as_json: JsonOption = False) -> N
 @app.command("status")
 def show_status(demo: DemoOption = False, as_json: JsonOption = False) -> None:
     """Show where the database is and which migrations are applied."""
-    core = load_catalogue().settings().core
+    core = core_settings()
 
     async def run() -> tuple[connect.Place, Status]:
         async with open_database(core, demo) as database:

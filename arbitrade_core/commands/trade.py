@@ -9,6 +9,7 @@ from rich.console import Console
 
 from arbitrade_core import runtime
 from arbitrade_core.commands.console import JsonOption, configure_logging, print_json
+from arbitrade_core.composition import core_settings
 from arbitrade_core.mode import Mode
 from arbitrade_core.report import standings, summary, whole_funnel
 from arbitrade_core.spi import Standing
@@ -26,18 +27,18 @@ def run(
     as_json: JsonOption = False,
 ) -> None:
     """Trade on paper on real market data until Ctrl-C. Open plans end first, then everything is written."""
-    loaded = runtime.load()
-    configure_logging(loaded.core.log)
-    session = runtime.start_loop(_paper, loaded, seconds, resume, as_json)
+    configure_logging(core_settings().log)
+    session = runtime.start_loop(_paper, seconds, resume, as_json)
     if as_json:
         print_json(summary(session))
     else:
         print_summary(session, PAPER_NOTES, Console())
 
 
-async def _paper(loaded: runtime.Loaded, seconds: float | None, resume: bool, quiet: bool) -> runtime.Session:
+async def _paper(seconds: float | None, resume: bool, quiet: bool) -> runtime.Session:
     stop = anyio.Event()
-    async with runtime.stop_on_signals(stop), runtime.session(loaded, Mode.PAPER, resume=resume) as session:
+    running = runtime.session(Mode.PAPER, resume=resume, status=summary)
+    async with runtime.stop_on_signals(stop), running as session:
         console = Console(stderr=True, quiet=quiet)
         with anyio.move_on_after(seconds):
             await watch(session, stop, "arbitrade: paper", lambda _: PAPER_NOTES, console)
@@ -51,9 +52,8 @@ def scan(
     as_json: JsonOption = False,
 ) -> None:
     """Show the cycles nearest to trading now and what they would return after fees. No database, no keys."""
-    loaded = runtime.load()
-    configure_logging(loaded.core.log)
-    session, rows = runtime.start_loop(_scan, loaded, seconds, wait, limit)
+    configure_logging(core_settings().log)
+    session, rows = runtime.start_loop(_scan, seconds, wait, limit)
     funnel = whole_funnel(session.engine, session.desk)
     fees = session.desk.fees
     if as_json:
@@ -88,11 +88,9 @@ def _words(funnel: dict[str, int]) -> str:
     )
 
 
-async def _scan(
-    loaded: runtime.Loaded, seconds: float, wait: float, limit: int
-) -> tuple[runtime.Session, list[tuple[str, Standing]]]:
+async def _scan(seconds: float, wait: float, limit: int) -> tuple[runtime.Session, list[tuple[str, Standing]]]:
     stop = anyio.Event()
-    async with runtime.stop_on_signals(stop), runtime.session(loaded, Mode.SCAN) as session:
+    async with runtime.stop_on_signals(stop), runtime.session(Mode.SCAN) as session:
         with anyio.move_on_after(wait):
             while not session.engine.market.in_use() and not stop.is_set():  # noqa: ASYNC110 - the market tells nobody
                 await anyio.sleep(_POLL_S)

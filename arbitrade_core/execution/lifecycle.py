@@ -3,13 +3,13 @@
 A venue that breaks the order table is a remote error; us breaking one is a bug and halts (STYLE 6).
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from enum import StrEnum
 
-from arbitrade_core.domain import Done, DoneReason, Fill, Order, OrderEvent, Plan, Rejected
+from arbitrade_core.domain import Accepted, Done, DoneReason, Fill, Ns, Order, OrderEvent, Plan, Rejected
 from arbitrade_core.errors import InvariantError, ProtocolError
-from arbitrade_core.money import ZERO
+from arbitrade_core.money import ZERO, plain
 
 
 class OrderState(StrEnum):
@@ -142,7 +142,12 @@ class FollowUpDurable:
     order: Order
 
 
-type RunEvent = Go | FollowUpDurable | Rejected | Fill | Done
+@dataclass(frozen=True, slots=True)
+class Woken:
+    """The time that the executor asked to wait for has come."""
+
+
+type RunEvent = Go | FollowUpDurable | Woken | Rejected | Fill | Done
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,8 +179,12 @@ class Run:
     """by order id, while the executor waits for the order's end"""
     paid: dict[str, Decimal] = field(default_factory=dict)
     """of the start asset, for what is held of each other asset and is in no order: what an unwind must bring home"""
+    no_way_since: dict[str, Ns] = field(default_factory=dict)
+    """by asset that is held and has no way home for the moment: since when"""
     stuck: str = ""
     """why some of the holdings cannot be brought home"""
+    marks: dict[str, Decimal] = field(default_factory=dict)
+    """value of one unit in the valuation asset when the plan was decided; an asset without a mark is left out"""
 
     def move(self, state: RunState) -> None:
         if state not in RUN_TRANSITIONS[self.state]:
@@ -207,3 +216,34 @@ def order_state_after(record: OrderRecord, event: OrderEvent) -> OrderState:
             return OrderState.CANCELED
         case _:
             return OrderState.OPEN if record.state in (OrderState.SENT, OrderState.UNKNOWN) else record.state
+
+
+def is_repeat(record: OrderRecord, event: OrderEvent) -> bool:
+    """Whether an event tells only what is known of the order. A fill that brings other figures, or ledger rows that
+    were not booked, is news."""
+    match event:
+        case Fill(exec_id=exec_id):
+            known = record.fills.get(exec_id)
+            if known is None:
+                return False
+            return replace(event, rows=event.rows or known.rows, top=known.top) == known
+        case Accepted():
+            return record.over and record.state is not OrderState.REJECTED
+        case Done(filled_qty=filled):
+            return record.over and order_state_after(record, event) is record.state and filled == record.filled_qty
+        case Rejected():
+            return record.state is OrderState.REJECTED
+
+
+def event_in_words(event: OrderEvent) -> str:
+    """What the venue says: evidence, where it should not have."""
+    match event:
+        case Accepted():
+            return "that it accepted it"
+        case Rejected(reason=reason):
+            return f"that it rejected it: {reason}"
+        case Fill():
+            fee = f"{plain(event.fee)} {event.fee_asset}"
+            return f"fill {event.exec_id} of {plain(event.qty)} at {plain(event.price)}, fee {fee}"
+        case Done(reason=reason, filled_qty=filled):
+            return f"its end as {reason}, {plain(filled)} filled"

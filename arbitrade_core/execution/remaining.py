@@ -3,11 +3,16 @@
 The certificate promises `start + margin` when every leg fills within its limit. After a fill the promise is kept
 anew for what was realised: of the start asset that was really spent, the end must bring back all, and the margin's
 share. Backwards from there, each later leg at its planned limit says what it must be given; what the next leg must
-bring follows, and from that the worst price it may accept. Price improvement so far loosens that limit, dust that
-rounding left behind tightens it. Rounding is allowed as in the certificate, and leftovers count as nothing.
+bring follows, and from that the worst price it may accept for the quantity it sends. Price improvement so far loosens
+that limit, dust that rounding left behind tightens it. Rounding is allowed as in the certificate, and leftovers count
+as nothing.
+
+A plan was promised its legs' quantities at their limits, its siblings theirs (TRADING 6). More than the first, or a
+looser limit, may only reach for what nobody was promised: an order fills best price first, so that ends at the first
+level that somebody else was. What price improvement then leaves over is residue (TRADING 15).
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -76,40 +81,88 @@ class Remaining:
         self._fills = rounding_fills(plan)
         self._pair = market.pairs[self._leg.leg.pair_id]
 
-    def size(self, own: Decimal, residue: Decimal, due: Decimal | None, levels: Sequence[Level]) -> Sized | None:
-        """The order that carries `own` (and `residue`, as far as `levels` show room for it) to the next asset.
+    def size(
+        self,
+        own: Decimal,
+        residue: Decimal,
+        due: Decimal | None,
+        levels: Sequence[Level],
+        promised: Collection[int] = (),
+    ) -> Sized | None:
+        """The order that carries `own` (and `residue`, as far as there is room for it) to the next asset.
 
-        `due` is what the start asset must come back as for `own`, None without a certificate. None when the
-        amount is too small for an order.
+        `due` is what the start asset must come back as for `own`, None without a certificate. `levels` are free of
+        what siblings were promised, `promised` the price ticks where they were. None when the amount is too small
+        for an order.
         """
         leg, pair, fills = self._leg, self._pair, self._fills
         side, fee = leg.leg.side, leg.fee
         own -= booking_slack(self._market.asset(leg.leg.spends), pair, fills)
-        limit = self._limit(own, due, levels)
-        if limit is None:
+        wanted = None if due is None else self._asked(due)
+        room = self._unpromised(levels, promised)
+        least = smallest_qty(side, pair, fee, wanted, leg.limit, fills) if wanted and side is Side.BUY else ZERO
+        limit = self._buy_limit(own, wanted, least, room) if side is Side.BUY else self._sell_limit(own, wanted, room)
+        if limit is None or limit <= 0:
             return None
-        shown = floor_to(_within(pair, side, levels, limit), pair.lot)
-        mine = largest_qty(side, pair, fee, own, limit, fills)
+        limit = self._short_of(promised, limit)
+        shown = floor_to(_within(pair, side, room, limit), pair.lot)
+        # A sell that must bring more than planned asks a better price; a buy can only buy more.
+        claim = max(leg.qty, least) if side is Side.BUY else leg.qty
+        mine = min(largest_qty(side, pair, fee, own, limit, fills), max(claim, shown))
         qty = min(largest_qty(side, pair, fee, own + residue, limit, fills), max(mine, shown))
         if mine <= 0 or not tradable_qty(pair, qty, limit):
             return None
         return Sized(qty, limit, mine)
 
-    def _limit(self, own: Decimal, due: Decimal | None, levels: Sequence[Level]) -> Decimal | None:
+    def _buy_limit(self, own: Decimal, wanted: Decimal | None, least: Decimal, room: Sequence[Level]) -> Decimal | None:
+        """A looser buy limit costs quantity, since funds are reserved at the limit: only as loose as need be, and
+        never so loose that `own` would not pay for `least` any more."""
         if own <= 0:
             return None
-        planned = self._leg.limit
-        bound = planned if due is None else self._worst(own, self._asked(due))
-        if bound is None or bound <= 0:
+        leg, pair, rate = self._leg, self._pair, quote_fee_rate(self._leg.fee)
+        bound = leg.limit
+        if wanted is not None:
+            free = own - rounding_quote(pair, self._fills, rate)
+            if least <= 0 or free <= 0:
+                return None
+            bound = divide_down(free, least * (ONE + rate), pair.tick)
+        return min(bound, max(leg.limit, self._reaching(own, room)))
+
+    def _sell_limit(self, own: Decimal, wanted: Decimal | None, room: Sequence[Level]) -> Decimal | None:
+        """A looser sell limit costs nothing, but for the exchange's minimum at that limit. It is what the quantity that
+        goes for sure must ask: a larger one brings more."""
+        leg, pair, fills = self._leg, self._pair, self._fills
+        shown = floor_to(_within(pair, Side.SELL, room, leg.limit), pair.lot)
+        qty = min(largest_qty(Side.SELL, pair, leg.fee, own, leg.limit, fills), max(leg.qty, shown))
+        if own <= 0 or qty <= 0:
             return None
+        bound = leg.limit
+        if wanted is not None:
+            rate = quote_fee_rate(leg.fee)
+            bound = divide_up(wanted + rounding_quote(pair, fills, rate), qty * (ONE - rate), pair.tick)
+        least = divide_up(pair.cost_min, qty, pair.tick)
+        best = pair.price(room[0][0]) if room else ZERO
+        return max(bound, least) if least <= max(leg.limit, best) else bound
+
+    def _unpromised(self, levels: Sequence[Level], promised: Collection[int]) -> Sequence[Level]:
+        """Levels that an order can take without passing one that a sibling was promised."""
+        if not promised:
+            return levels
         if self._leg.leg.side is Side.BUY:
-            # A looser buy limit costs quantity, since funds are reserved at the limit: only as loose as need be.
-            return min(bound, max(planned, self._reaching(own, levels)))
-        # A looser sell limit costs nothing, but for the exchange's minimum at that limit.
-        qty = largest_qty(Side.SELL, self._pair, self._leg.fee, own, bound, self._fills)
-        least = divide_up(self._pair.cost_min, qty, self._pair.tick) if qty else ZERO
-        best = self._pair.price(levels[0][0]) if levels else ZERO
-        return max(bound, least) if least <= max(planned, best) else bound
+            first = min(promised)
+            return [level for level in levels if level[0] <= first]
+        first = max(promised)
+        return [level for level in levels if level[0] >= first]
+
+    def _short_of(self, promised: Collection[int], limit: Decimal) -> Decimal:
+        """`limit`, loosened beyond the planned one only up to where a sibling was promised something."""
+        pair, planned, loose = self._pair, self._pair.ticks(self._leg.limit), self._pair.ticks(limit)
+        step = pair.tick_multiple
+        if self._leg.leg.side is Side.BUY:
+            beyond = [ticks for ticks in promised if planned < ticks <= loose]
+            return pair.price((min(beyond) - 1) // step * step) if beyond else limit
+        beyond = [ticks for ticks in promised if loose <= ticks < planned]
+        return pair.price((max(beyond) // step + 1) * step) if beyond else limit
 
     def _asked(self, due: Decimal) -> Decimal:
         """What the next leg must bring so that the later ones, at their planned limits, bring `due`."""
@@ -121,18 +174,6 @@ class Remaining:
             slack = booking_slack(self._market.asset(leg.leg.spends), pair, self._fills)
             wanted = most_spent(side, pair, fee, qty, leg.limit, self._fills) + slack
         return wanted
-
-    def _worst(self, own: Decimal, wanted: Decimal) -> Decimal | None:
-        """The worst price on the order grid at which `own` still brings `wanted`; None when none does."""
-        leg, pair, fills = self._leg, self._pair, self._fills
-        rate = quote_fee_rate(leg.fee)
-        if leg.leg.side is Side.BUY:
-            qty = smallest_qty(Side.BUY, pair, leg.fee, wanted, leg.limit, fills)
-            free = own - rounding_quote(pair, fills, rate)
-            return divide_down(free, qty * (ONE + rate), pair.tick) if qty > 0 and free > 0 else None
-        qty = largest_qty(Side.SELL, pair, leg.fee, own, leg.limit, fills)
-        gross = wanted + rounding_quote(pair, fills, rate)
-        return divide_up(gross, qty * (ONE - rate), pair.tick) if qty > 0 else None
 
     def _reaching(self, own: Decimal, levels: Sequence[Level]) -> Decimal:
         """The limit that spends `own` in the book as it is; the deepest level's when it does not hold that much."""

@@ -1,9 +1,9 @@
 """One leg after the other: IOC at certificate limits, each leg sized from what the one before really brought.
 
 A leg that falls short is not resent: what filled goes on with the next leg, what did not is settled -
-completed or reversed, whatever loses less (`settle`) - by new orders, each journalled first. The run ends
-when nothing is in flight and everything is home, residue, or stuck. State is the run's alone; the executor
-keeps nothing.
+completed or reversed, whatever loses less (`settle`) - by new orders, each journalled first. While there is no way
+home within the loss cap - books come and go - it is looked for again and again for a while. The run ends when nothing
+is in flight and everything is home, residue, or stuck. State is the run's alone; the executor keeps nothing.
 """
 
 from collections.abc import Sequence
@@ -19,13 +19,17 @@ from arbitrade_core.execution.lifecycle import (
     Run,
     RunEvent,
     Stake,
+    Woken,
 )
 from arbitrade_core.execution.remaining import Remaining, divide_up, rounding_fills
 from arbitrade_core.execution.settle import NoWay, Offer, Planner, TooSmall
 from arbitrade_core.ledger import booked_rows
 from arbitrade_core.legs import most_spent, tradable_qty
 from arbitrade_core.money import ZERO, plain, unit
-from arbitrade_core.spi import Action, BanLeg, DeskView, Finish, FollowUp, HaltDesk, Outcome, Place
+from arbitrade_core.spi import Action, BanLeg, DeskView, Finish, FollowUp, HaltDesk, Outcome, Place, Wait
+
+RETRY_NS = 100_000_000
+"""How often a way home is looked for while there is none."""
 
 
 class SequentialExecutor:
@@ -39,11 +43,14 @@ class SequentialExecutor:
         loss_cap_bps: Decimal = Decimal(300),
         max_follow_ups: int = 6,
         residue_floor_valued: Decimal = ZERO,
+        stuck_after_ns: int = 5_000_000_000,
     ) -> None:
         """`loss_cap_bps`: most an unwind may lose of what was paid for what it brings home.
 
         `residue_floor_valued`: a remainder worth no more than this stays as residue where it would be stuck.
+        `stuck_after_ns`: how long a way home is looked for before that.
         """
+        self._stuck_after_ns = stuck_after_ns
         self._residue_floor_valued = residue_floor_valued
         self._loss_cap_bps = loss_cap_bps
         self._max_follow_ups = max_follow_ups
@@ -54,11 +61,13 @@ class SequentialExecutor:
                 return self._begin(run)
             case FollowUpDurable():
                 return []
+            case Woken():
+                return self._go_home(run, desk, now)
             case Rejected() | Fill() | Done():
                 record = run.orders[event.order_id]
                 if event.order_id not in run.stakes or not record.over:
                     return []
-                return self._after(run, record, desk)
+                return self._after(run, record, desk, now)
             case _:
                 assert_never(event)
 
@@ -71,7 +80,7 @@ class SequentialExecutor:
 
     # --- an order is over ---
 
-    def _after(self, run: Run, record: OrderRecord, desk: DeskView) -> list[Action]:
+    def _after(self, run: Run, record: OrderRecord, desk: DeskView, now: Ns) -> list[Action]:
         hand_on(run, record)
         actions: list[Action] = []
         index = _leg_index(run, record.order)
@@ -79,8 +88,12 @@ class SequentialExecutor:
             actions += self._ban(index, record, desk)
             if record.filled_qty > 0 and index + 1 < len(run.plan.legs):
                 actions += self._next(run, index + 1, desk)
-        actions += self._settle(run, desk)
-        if not run.stakes:
+        return actions + self._go_home(run, desk, now)
+
+    def _go_home(self, run: Run, desk: DeskView, now: Ns) -> list[Action]:
+        """Settle; the end when nothing is in flight and nothing waits."""
+        actions = self._settle(run, desk, now)
+        if not run.stakes and not run.no_way_since:
             actions.append(Finish(self._outcome(run)))
         return actions
 
@@ -105,7 +118,7 @@ class SequentialExecutor:
         own, paid = free(run, asset), run.paid.get(asset, ZERO)
         remaining = Remaining(run.plan, index, desk.market)
         levels = desk.depth(leg.leg.id)
-        sized = remaining.size(own, desk.residue(asset), due_for(run, paid), levels)
+        sized = remaining.size(own, desk.residue(asset), due_for(run, paid), levels, desk.promised(leg.leg.id))
         if sized is None:
             return []
         order = Order(leg.order_id, run.plan.id, run.plan.desk_id, leg.leg, sized.qty, sized.limit, leg.fee)
@@ -113,25 +126,28 @@ class SequentialExecutor:
         self._stake(run, order, sized.own, paid, desk)
         return [Place(order)]
 
-    def _settle(self, run: Run, desk: DeskView) -> list[Action]:
+    def _settle(self, run: Run, desk: DeskView, now: Ns) -> list[Action]:
         """Send home whatever is held, paid for, and in no order (TRADING 18)."""
         home = run.plan.legs[-1].leg.gets
+        waited, run.no_way_since = run.no_way_since, {}
         actions: list[Action] = []
+        alerts: list[str] = []
         for asset in sorted(run.paid):
             amount, paid = free(run, asset), run.paid[asset]
             if asset == home or amount <= 0 or paid <= 0:
                 del run.paid[asset]
                 continue
-            refused = frozenset(
-                record.order.leg.id for record in run.orders.values() if record.state is OrderState.REJECTED
-            )
-            match Planner(run.plan, desk, self._loss_cap_bps).best(asset, amount, paid, refused):
+            match self._way(run, asset, amount, desk):
                 case TooSmall():
                     del run.paid[asset]
                 case NoWay() if self._trifling(asset, amount, desk):
                     del run.paid[asset]
-                case NoWay(best=best):
+                case NoWay(best=best) if now - waited.get(asset, now) >= self._stuck_after_ns:
                     actions += self._stuck(run, asset, amount, best)
+                case NoWay(best=best):
+                    run.no_way_since[asset] = waited.get(asset, now)
+                    if asset not in waited:
+                        alerts.append(self._waits(run, asset, amount, best))
                 case Offer() as offer if run.follow_ups < self._max_follow_ups:
                     actions.append(self._follow_up(run, offer, desk))
                 case Offer() as offer:
@@ -139,7 +155,16 @@ class SequentialExecutor:
                     actions += self._stuck(run, asset, amount, f"{words}{plain(offer.value)}")
                 case unexpected:
                     assert_never(unexpected)
+        if run.no_way_since:
+            due = min(run.no_way_since.values()) + self._stuck_after_ns
+            actions.append(Wait(min(now + RETRY_NS, due), "; ".join(alerts)))
         return actions
+
+    def _way(self, run: Run, asset: str, amount: Decimal, desk: DeskView) -> Offer | TooSmall | NoWay:
+        refused = frozenset(
+            record.order.leg.id for record in run.orders.values() if record.state is OrderState.REJECTED
+        )
+        return Planner(run.plan, desk, self._loss_cap_bps).best(asset, amount, run.paid[asset], refused)
 
     def _trifling(self, asset: str, amount: Decimal, desk: DeskView) -> bool:
         """Worth too little to halt the desk for; what cannot be valued is not."""
@@ -162,14 +187,20 @@ class SequentialExecutor:
         run.stakes[order.id] = Stake(asset, min(most, free(run, asset)), own, paid)
         run.paid[asset] -= paid
 
+    def _waits(self, run: Run, asset: str, amount: Decimal, best: str) -> str:
+        seconds = plain(Decimal(self._stuck_after_ns).scaleb(-9))
+        return f"{self._homeless(run, asset, amount, best)}. A way is looked for again for {seconds} s"
+
     def _stuck(self, run: Run, asset: str, amount: Decimal, best: str) -> list[Action]:
-        paid = plain(run.paid.pop(asset))
-        run.stuck = (
-            f"plan {run.plan.id} holds {plain(amount)} {asset}, paid {paid} {run.plan.start_asset}, and no way home "
-            f"loses at most {plain(self._loss_cap_bps)} bps; {best}. "
-            "Trade it by hand or raise the loss cap, then resume"
-        )
+        run.stuck = f"{self._homeless(run, asset, amount, best)}. Trade it by hand or raise the loss cap, then resume"
+        del run.paid[asset]
         return [HaltDesk(run.stuck)]
+
+    def _homeless(self, run: Run, asset: str, amount: Decimal, best: str) -> str:
+        return (
+            f"plan {run.plan.id} holds {plain(amount)} {asset}, paid {plain(run.paid[asset])} {run.plan.start_asset}, "
+            f"and no way home loses at most {plain(self._loss_cap_bps)} bps; {best}"
+        )
 
     # --- the end ---
 

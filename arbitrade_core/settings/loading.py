@@ -47,14 +47,15 @@ class Settings:
 
 def load_settings(
     models: Mapping[str, type[BaseModel]],
-    unknown_sections: Collection[str] = (),
+    unknown_sections: Collection[str] | None = (),
     problems: Sequence[str] = (),
 ) -> Settings:
     """Read and validate everything that the environment says.
 
     Args:
         models: settings models of the enabled plugins, by plugin name.
-        unknown_sections: plugins that were not imported, so that what they can be told is not known.
+        unknown_sections: plugins that were not imported, so that what they can be told is not known;
+            None: no plugin was looked for yet, so any section may be one.
         problems: what the caller found wrong with the settings already.
 
     Raises:
@@ -74,9 +75,13 @@ def load_settings(
     return Settings(core, MappingProxyType(valid), table, given)
 
 
-def unclaimed(given: Given, table: Iterable[Variable], unknown_sections: Collection[str]) -> list[str]:
+def unclaimed(given: Given, table: Iterable[Variable], unknown_sections: Collection[str] | None) -> list[str]:
     """Variables with our prefix that set nothing: mostly misspelt."""
     known = {variable.name for variable in table}
+    if unknown_sections is None:
+        own = {variable.path[0] for variable in table if len(variable.path) > 1}
+        sections = {name.removeprefix(PREFIX).partition(NESTED)[0].lower() for name in given.values if NESTED in name}
+        unknown_sections = sections - own
     exempt = tuple(f"{PREFIX}{name}{NESTED}".upper() for name in unknown_sections)
     return [
         f"{name} ({given.origins[name]}) is not a setting. {_suggestion(name, known)}"

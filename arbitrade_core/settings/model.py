@@ -50,6 +50,8 @@ class TradingSettings(Section):
     """Assets in which cycles start and end."""
     valuation_asset: Text = "USD"
     """The asset in which profit, loss and limits are stated: every `_valued` is an amount of it."""
+    venue: Text = "paper"
+    """The venue that orders go to, as a plugin registers it; one that reaches an exchange needs to be armed."""
     pairs: Names | None = None
     """Only these pairs, such as `ETH/USD,ETH/BTC,BTC/USD`. Not set: every pair that is online."""
     margin_bps: Bps = Decimal(1)
@@ -90,6 +92,9 @@ class ExecutionSettings(Section):
     worth no more than this, in the valuation asset: then it stays as residue."""
     max_follow_ups: Whole = 6
     """Most orders after a broken leg, of one plan."""
+    stuck_after_ms: Whole = 5_000
+    """How long a way home is looked for again, while there is none within the loss cap, before the plan is stuck
+    and the desk halts."""
     leg_ban_s: Whole = 60
     """How long a directed leg rests after it failed."""
 
@@ -145,6 +150,19 @@ class RiskSettings(Section):
     """Oldest fee schedule that may be traded on, in hours."""
 
 
+class IsolationSettings(Section):
+    """How much a plugin may cost before it is taken out of use."""
+
+    budget_share: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """Most CPU time of the trading thread that one object of a plugin may use over `budget_window_s`, as a share of one
+    core."""
+    budget_window_s: Annotated[float, Field(ge=1)] = 10.0
+    """The window over which that is measured."""
+    hang_s: Annotated[float, Field(ge=1)] = 15.0
+    """When the trading loop has not moved for so long, the process ends with exit code 70, and the plugin that it hung
+    in is quarantined at the next start."""
+
+
 class DatabaseSettings(Section):
     """Where the journal lives. Nothing set: an embedded PostgreSQL server in the data directory."""
 
@@ -194,12 +212,16 @@ class CoreSettings(BaseSettings):
     """Plugins to enable; `core` always is. Not set: all that are installed, but for experimental ones."""
     experimental: Names = ()
     """Feature flags: the experimental plugins that may be enabled."""
+    shadows: dict[str, str] = {}
+    """Shadow desks: paper accounts beside the main desk, on the same market, with other settings. Each entry names one
+    setting of one shadow: `tight.trading.min_edge_bps=10,slow.paper.latency_ms=80`."""
     data_dir: Path | None = None
     """Directory of the embedded database. Not set: the system's place for user data."""
     trading: TradingSettings = TradingSettings()
     paper: PaperSettings = PaperSettings()
     execution: ExecutionSettings = ExecutionSettings()
     risk: RiskSettings = RiskSettings()
+    isolation: IsolationSettings = IsolationSettings()
     database: DatabaseSettings = DatabaseSettings()
     log: LogSettings = LogSettings()
 

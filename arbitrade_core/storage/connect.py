@@ -130,10 +130,18 @@ class Database:
 
     @asynccontextmanager
     async def pool(
-        self, *, size: int = 4, application: str = "arbitrade", command_timeout_s: float = 30.0
+        self,
+        *,
+        size: int = 4,
+        application: str = "arbitrade",
+        command_timeout_s: float = 30.0,
+        schema: str | None = None,
     ) -> AsyncIterator[Pool]:
-        """A pool for the running event loop; a thread with its own loop has its own pool. Raises
-        StorageError."""
+        """A pool for the running event loop; a thread with its own loop has its own pool. `schema` comes first on the
+        search path, before `public`. Raises StorageError."""
+        settings = _server_settings(application, command_timeout_s)
+        if schema is not None:
+            settings["search_path"] = f"{schema}, public"
         try:
             pool = await asyncpg.create_pool(
                 **self.place.arguments(),
@@ -142,7 +150,7 @@ class Database:
                 init=prepare,
                 timeout=_CONNECT_S,
                 command_timeout=command_timeout_s,
-                server_settings=_server_settings(application, command_timeout_s),
+                server_settings=settings,
             )
         except UNAVAILABLE as error:
             raise explain(error, self.place) from error

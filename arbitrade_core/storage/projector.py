@@ -243,6 +243,25 @@ async def _state(connection: Connection, time_ns: int, data: Fields) -> None:
     )
 
 
+async def _plugin(connection: Connection, time_ns: int, data: Fields) -> None:
+    await connection.execute(
+        """
+        INSERT INTO plugin_state (stream, plugin, state, actor, reason, checks, at_ns)
+        VALUES ($1, $2, $3, $4, $5, $6, $7)
+        ON CONFLICT (stream, plugin) DO UPDATE SET state = excluded.state,
+            actor = excluded.actor, reason = excluded.reason, checks = excluded.checks, at_ns = excluded.at_ns
+        WHERE excluded.at_ns >= plugin_state.at_ns
+        """,
+        data["stream"],
+        data["plugin"],
+        data["state"],
+        data["actor"],
+        data["reason"],
+        data["checks"],
+        time_ns,
+    )
+
+
 def _one(status: Any, what: str) -> None:
     if status == "UPDATE 0":
         raise LookupError(f"{what} is not in the tables")
@@ -258,4 +277,5 @@ _PROJECTIONS: dict[str, Projection] = {
     "end": _end,
     "balances": _balances,
     "state": _state,
+    "plugin": _plugin,
 }

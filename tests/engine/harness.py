@@ -30,6 +30,7 @@ from arbitrade_core.execution.sequential import SequentialExecutor
 from arbitrade_core.journal import Stream
 from arbitrade_core.ledger import Ledger
 from arbitrade_core.market import Market
+from arbitrade_core.parts import Parts
 from arbitrade_core.planning import DeskTerms
 from arbitrade_core.pricing import Terms
 from arbitrade_core.recovery import Recovered
@@ -214,7 +215,9 @@ class Scene:
             epoch="again" if after else "test",
         )
         self.detector = TriangularDetector()
-        self.engine = Engine(market=Market(), feeds=[self.feed], detectors=[self.detector], desks=[desk])
+        self.engine = Engine(
+            market=Market(), parts={"test": Parts(feeds=(self.feed,), detectors=(self.detector,))}, desks=[desk]
+        )
         self.desk: Desk = desk
         self.world: Watched = Watched(
             self.engine,

@@ -12,10 +12,9 @@ from decimal import Decimal
 from random import Random
 from typing import Any
 
-from arbitrade_core import runtime
+from arbitrade_core.composition import Loaded, Past, compose, load
 from arbitrade_core.domain import Candidate, FeeSnapshot, Ns
 from arbitrade_core.events import Drain, FeesLoaded, Halt, JournalBack, JournalLost, PairsEnabled, Resume
-from arbitrade_core.recovery import Recovered
 from arbitrade_kraken.loopback import Loopback
 from arbitrade_kraken.simulator.control import Control
 from arbitrade_kraken.simulator.exchange import DEFAULT_START_NS, SimulatedExchange
@@ -49,19 +48,14 @@ class Session:
         )
         self.control = Control(self.exchange)
         loaded = _loaded()
-        engine = runtime.compose(
-            loaded,
-            desk_id="desk",
-            now=DEFAULT_START_NS,
-            recovered=Recovered(),
-            last_seq={},
-            system="system",
-        )
+        setup = loaded.setup("desk")
+        setup.register_all()
+        engine = compose(setup, now=DEFAULT_START_NS, system="system", past=Past())
         self.world = Watched(
             engine,
             Loopback(self.exchange),
             start_ns=DEFAULT_START_NS,
-            fees=runtime.fees_of(loaded),
+            fees=setup.fees,
             commit_ns=self.chance.randint(1, 60) * MS,
             network_ns=self.chance.randint(0, 15) * MS,
         )
@@ -171,9 +165,9 @@ class Session:
         world.take(PairsEnabled(None, world.now))
 
 
-def _loaded() -> runtime.Loaded:
+def _loaded() -> Loaded:
     """The settings as they come, but impatient: short rests, so that a few seconds hold many plans."""
-    loaded = runtime.load().adjusted("kraken", fee_tier="tier-1", ws_url="ws://simulated/v2")
+    loaded = load().adjusted("kraken", fee_tier="tier-1", ws_url="ws://simulated/v2")
     core: Any = loaded.core
     paper = core.paper.model_copy(update={"starting_balances": OPENING})
     risk = core.risk.model_copy(update={"cooldown_ms": 100, "max_consecutive_failures": 50})

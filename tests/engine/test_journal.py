@@ -95,7 +95,10 @@ def test_reliability_12_an_unwind_waits_for_a_journal_that_hangs_without_a_word(
     scene.passes(ms=10)
     scene.hangs()
     scene.sees("ETH/BTC", ask="0.03001")
-    scene.passes(ms=1_000)
+    scene.passes(ms=900)
+    assert scene.alerts("execution.waits") == []
+    scene.passes(ms=200)
+    assert len(scene.alerts("execution.waits")) == 1, "people hear of it within a second"
     assert scene.sent == ["test0001-1", "test0001-2"]
     scene.finds_journal()
     scene.passes(ms=200)
@@ -149,3 +152,78 @@ def test_every_order_has_one_intent_and_its_life_in_the_journal() -> None:
     assert ended == scene.sent
     (end,) = scene.world.told("end")
     assert Decimal(end.data["profit"]) == scene.desk.ledger.cash("USD") - 10_000
+
+
+def without_a_way_home() -> Scene:
+    """Leg 2 finds nothing, and the books of every way home are out of use."""
+    scene = Scene()
+    scene.sees("ETH/BTC", ask=CHEAP)
+    scene.passes(ms=22)
+    assert scene.sent == ["test0001-1", "test0001-2"]
+    scene.sees("ETH/BTC", ask="0.03001")
+    for symbol in ("ETH/BTC", "BTC/USD"):
+        scene.hears(scene._update(symbol, [], None, right=False))
+    scene.passes(ms=22)
+    return scene
+
+
+def test_reliability_6_inventory_without_a_way_home_is_told_at_once_and_comes_home_when_books_are_back() -> None:
+    scene = without_a_way_home()
+    (alert,) = scene.alerts("execution.waits")
+    assert "BTC, paid " in alert
+    (wait,) = scene.world.told("wait")
+    assert wait.data == {"plan": "test0001", "desk": "desk", "reason": alert}
+    scene.passes(ms=3_000)
+    assert (scene.outcomes, scene.desk.halted) == ([], None)
+    scene.resyncs("BTC/USD")
+    scene.passes(ms=200)
+    assert (scene.outcomes, scene.desk.halted) == (["unwound"], None)
+    assert len(scene.alerts("execution.waits")) == 1
+    assert_flat(scene.world)
+    assert_books_add_up(scene.world, scene.opening)
+
+
+def test_reliability_6_inventory_that_stays_without_a_way_home_halts_the_desk() -> None:
+    scene = without_a_way_home()
+    scene.passes(ms=4_900)
+    assert scene.outcomes == []
+    scene.passes(ms=200)
+    assert scene.outcomes == ["stuck"]
+    assert "no way home" in str(scene.desk.halted)
+    assert_flat(scene.world)
+
+
+def test_reliability_10_a_plan_that_waits_comes_home_after_a_halt() -> None:
+    scene = without_a_way_home()
+    scene.halts("enough")
+    scene.resyncs("BTC/USD")
+    scene.passes(ms=200)
+    assert scene.sent[2:] == ["test0001-f1"]
+    assert scene.outcomes == ["unwound"]
+
+
+def test_reliability_12_a_plan_that_waits_sends_nothing_while_the_journal_is_lost() -> None:
+    scene = without_a_way_home()
+    scene.loses_journal()
+    scene.resyncs("BTC/USD")
+    scene.passes(ms=8_000)
+    assert len(scene.sent) == 2
+    assert len(scene.world.told("follow_up")) == 1, "it has a way home, and no time runs out"
+    assert (scene.outcomes, scene.desk.halt_reason) == ([], None)
+    scene.finds_journal()
+    scene.passes(ms=200)
+    assert scene.sent[2:] == ["test0001-f1"]
+    assert scene.outcomes == ["unwound"]
+    assert_flat(scene.world)
+
+
+def test_a_plan_is_ended_by_the_executor_that_began_it() -> None:
+    """Executors of new plans may change at any time."""
+    scene = Scene(cooldown_ms=0)
+    scene.sees("ETH/BTC", ask=CHEAP)
+    scene.passes(ms=10)
+    scene.desk._executors.clear()
+    scene.sees("ETH/BTC", ask="0.03001")
+    scene.passes(ms=300)
+    assert scene.outcomes == ["unwound"]
+    assert_flat(scene.world)

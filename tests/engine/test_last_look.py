@@ -1,9 +1,14 @@
 """The last look before sending, fees, bans and staleness (TRADING 7, 16, 19, 28)."""
 
+from dataclasses import replace
+from decimal import Decimal
+
 import pytest
 
-from arbitrade_core.domain import Ns, Order, OrderEvent, Rejected, Severity
+from arbitrade_core.domain import Accepted, Done, DoneReason, Fill, Ns, Order, OrderEvent, Rejected, Severity
+from arbitrade_core.execution.history import EndedOrders
 from arbitrade_core.execution.paper import PaperVenue
+from arbitrade_core.pnl import DAY_NS
 from tests.engine.harness import CHEAP, OVER_ETH, Scene
 from tests.engine.watched import assert_books_add_up, assert_flat, assert_funnel_adds_up
 
@@ -178,6 +183,81 @@ class Deviant:
     def submit(self, order: Order, now: Ns) -> None:
         self._venue.submit(order, now)
         self._port.deliver(self._event, now)  # type: ignore[attr-defined]
+
+
+def ended() -> Scene:
+    """A cycle has completed, and nothing is open."""
+    scene = Scene()
+    scene.sees("ETH/BTC", ask=CHEAP)
+    scene.passes(ms=300)
+    assert scene.outcomes == ["completed"]
+    return scene
+
+
+def told_of(scene: Scene, order_id: str) -> list[OrderEvent]:
+    """Everything the venue said of an order that has ended."""
+    record = scene.desk.conductor.history.orders.get(order_id)
+    assert record is not None
+    return [Accepted(order_id), *record.fills.values(), Done(order_id, DoneReason.FILLED, record.filled_qty)]
+
+
+def test_reliability_5_what_a_venue_tells_again_after_the_end_is_ignored_and_counted() -> None:
+    scene = ended()
+    balances, records = scene.desk.ledger.accounts(), len(scene.world.records)
+    events = [event for order in scene.sent for event in told_of(scene, order)]
+    for event in reversed(events):
+        scene.desk.conductor.on_event(event, scene.world.now)
+    assert (scene.desk.halted, scene.desk.conductor.repeats) == (None, len(events))
+    assert (scene.desk.ledger.accounts(), len(scene.world.records)) == (balances, records)
+
+
+def test_reliability_5_what_a_venue_tells_again_of_a_leg_that_is_over_does_not_disturb_the_next() -> None:
+    scene = Scene()
+    scene.sees("ETH/BTC", ask=CHEAP)
+    scene.passes(ms=22)
+    assert scene.sent == ["test0001-1", "test0001-2"]
+    record = scene.desk.conductor._runs["test0001"].orders["test0001-1"]
+    again: list[OrderEvent] = [*record.fills.values(), Done("test0001-1", DoneReason.FILLED, record.filled_qty)]
+    for event in again:
+        scene.desk.conductor.on_event(event, scene.world.now)
+    scene.passes(ms=300)
+    assert (scene.outcomes, scene.desk.halted, scene.desk.conductor.repeats) == (["completed"], None, 2)
+    assert_books_add_up(scene.world, scene.opening)
+
+
+@pytest.mark.parametrize("news", ["new fill", "other figures", "other rows", "other end", "rejected"])
+def test_reliability_5_news_of_an_order_that_has_ended_halts_with_evidence(news: str) -> None:
+    scene = ended()
+    order_id = scene.sent[1]
+    _, fill, done = told_of(scene, order_id)
+    assert isinstance(fill, Fill)
+    assert isinstance(done, Done)
+    events: dict[str, OrderEvent] = {
+        "new fill": replace(fill, exec_id="late", qty=Decimal(1)),
+        "other figures": replace(fill, price=fill.price * 2),
+        "other rows": replace(fill, rows=fill.rows[:1]),
+        "other end": replace(done, filled_qty=done.filled_qty - 1),
+        "rejected": Rejected(order_id, "changed our mind"),
+    }
+    balances = scene.desk.ledger.accounts()
+    scene.desk.conductor.on_event(events[news], scene.world.now)
+    assert scene.desk.ledger.accounts() == balances
+    reason = str(scene.desk.halted)
+    assert f"plan test0001 has ended with order {order_id} filled, {done.filled_qty:f} filled" in reason
+    evidence = {"new fill": "fill late of 1 at", "other end": "its end as filled", "rejected": "changed our mind"}
+    assert evidence.get(news, f"fill {fill.exec_id} of ") in reason
+
+
+def test_an_ended_order_is_forgotten_after_a_day_and_beyond_a_number() -> None:
+    scene = ended()
+    records = [scene.desk.conductor.history.orders.get(order) for order in scene.sent]
+    orders = EndedOrders(most=2)
+    orders.keep([record for record in records if record], 0)
+    assert [orders.get(order) is not None for order in scene.sent] == [False, True, True]
+    orders.keep([], DAY_NS)
+    assert orders.get(scene.sent[1]) is not None
+    orders.keep([], DAY_NS + 1)
+    assert orders.get(scene.sent[1]) is None
 
 
 def test_a_venue_that_speaks_of_orders_that_are_not_ours_halts_the_desk() -> None:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -18,14 +19,15 @@ import anyio
 import asyncpg
 import pytest
 
-from arbitrade_core.domain import Ns
+from arbitrade_core.domain import Done, DoneReason, Ns, OrderEvent, Rejected
 from arbitrade_core.journal import Record
 from arbitrade_core.ledger import Ledger
 from arbitrade_core.money import ZERO, exact
 from arbitrade_core.pnl import HOUR_NS, day_start
-from arbitrade_core.recovery import INTERRUPTED, Recovered, recover
+from arbitrade_core.recovery import INTERRUPTED, HighWater, Recovered
 from arbitrade_core.storage.connect import Database, Pool
 from arbitrade_core.storage.journal_store import JournalWriter, verify_chain
+from arbitrade_core.storage.past import recover
 from tests.engine.harness import CHEAP, OVER_ETH, Scene
 from tests.engine.watched import assert_books_add_up, assert_flat
 
@@ -114,8 +116,19 @@ def found_as_left(records: Sequence[Record], recovered: Recovered, opening: dict
         for data in ends:
             for asset, amount in data["residue"].items():
                 assert 0 < Decimal(amount) <= ledger.residue(asset)
+        values = {data["plan"]: Decimal(data["profit_valued"]) for data in ends}
+        assert values == {plan: value_at_marks(records, plan) for plan in left_open}
+        assert sorted(past.value for past in recovered.past if past.outcome == INTERRUPTED) == sorted(values.values())
         told = {record.data["plan"] for record in records if record.kind == "end"}
         assert len(recovered.past) == len(told | left_open), "interrupted plans count as plans"
+
+
+def value_at_marks(records: Sequence[Record], plan: str) -> Decimal:
+    """What a plan's fills came to at the marks of its decision."""
+    marks = next(record.data["marks"] for record in records if record.kind == "plan" and record.data["id"] == plan)
+    rows = [row for record in records if record.kind == "fill" and record.data["plan"] == plan
+            for row in record.data["rows"]]  # fmt: skip
+    return sum(((Decimal(row["amount"]) - Decimal(row["fee"])) * Decimal(marks[row["asset"]]) for row in rows), ZERO)
 
 
 def limits_remember(scene: Scene, recovered: Recovered) -> None:
@@ -126,12 +139,97 @@ def limits_remember(scene: Scene, recovered: Recovered) -> None:
         assert desk.ledger.accounts() == before.ledger.accounts()
         assert desk.unwind_loss(day_start(now)) == before.unwind_loss(day_start(now)) > 0
         assert desk.trading_pnl(now - HOUR_NS) == before.trading_pnl(now - HOUR_NS) != 0
+        assert desk.drawdown() == before.drawdown() > 0  # type: ignore[operator]
     assert desk.consecutive_failures == before.consecutive_failures == 1
     ended = [end.data["plan"] for end in scene.world.told("end")]
     assert desk.plans_since(now - HOUR_NS) == len(ended)
     again.sees("ETH/BTC", ask=CHEAP)
     assert again.planned == []
     assert list(again.funnel["refused"]) == ["cooldown"], f"{OVER_ETH} had a plan just before the restart"
+
+
+async def found_after(scene: Scene, database: Database, pool: Pool) -> Recovered:
+    """The desk as a start finds it when the scene's journal is all that is left."""
+    writer = JournalWriter(database, ["desk"], clock=lambda: scene.world.now, emit=lambda report: None)
+    await writer.open()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(writer.run)
+        writer.append([record for record in scene.world.records if record.stream == "desk"])
+        assert await writer.drain(5)
+        tasks.cancel_scope.cancel()
+    writer.close()
+    return await recover(pool, "desk", scene.world.now)
+
+
+@pytest.mark.anyio
+async def test_reliability_9_a_loss_that_was_cut_off_counts_in_every_later_run(database: Database, pool: Pool) -> None:
+    """The process ends while dear ether is held: the next run, and the one after it, know what that cost."""
+    scene = Scene(fee="0.002")
+    scene.sees("ETH/BTC", ask=CHEAP)
+    scene.passes(ms=30)
+    assert len(scene.world.told("fill")) == 1, "leg 1 has filled, leg 2 is under way"
+    second = await found_after(scene, database, pool)
+    again = Scene(after=scene, recovered=second, cooldown_ms=0, max_unwind_loss_per_day_valued=Decimal(2))
+    third = await found_after(again, database, pool)
+    now = scene.world.now
+    (cut,) = second.past
+    with exact():
+        assert cut.value == value_at_marks(scene.world.records, "test0001")
+        assert Decimal(-3) < cut.value < Decimal(-2), "the fee of leg 1 and half the spread"
+        assert again.desk.unwind_loss(day_start(now)) == -cut.value
+        assert again.desk.trading_pnl(now - HOUR_NS) == cut.value
+    again.sees("ETH/BTC", ask=CHEAP)
+    assert again.planned == []
+    assert list(again.funnel["refused"]) == ["unwind_loss"]
+    assert [(past.outcome, past.value) for past in third.past] == [(INTERRUPTED, cut.value)]
+
+
+@pytest.mark.anyio
+async def test_reliability_5_what_a_venue_tells_again_of_an_earlier_run_is_known(
+    database: Database, pool: Pool
+) -> None:
+    """An exchange repeats its last fills when a connection is new."""
+    scene = Scene()
+    scene.sees("ETH/BTC", ask=CHEAP)
+    scene.passes(ms=300)
+    assert scene.outcomes == ["completed"]
+    again = Scene(after=scene, recovered=await found_after(scene, database, pool))
+    for order_id in scene.sent:
+        record = scene.desk.conductor.history.orders.get(order_id)
+        assert record is not None
+        told: list[OrderEvent] = [*record.fills.values(), Done(order_id, DoneReason.FILLED, record.filled_qty)]
+        for event in told:
+            again.desk.conductor.on_event(event, again.world.now)
+    assert again.desk.halted is None
+    assert again.desk.conductor.repeats >= 6
+    assert again.desk.ledger.accounts() == scene.desk.ledger.accounts()
+    again.desk.conductor.on_event(Rejected(scene.sent[0], "not any more"), again.world.now)
+    assert "test0001-1 filled" in str(again.desk.halted)
+
+
+def test_reliability_9_a_fall_from_the_peak_goes_on_over_a_restart() -> None:
+    """Inventory rises and falls between plans; the peak is what the journal was told last."""
+    scene = Scene(balances={"USD": "1000", "BTC": "1"})
+    scene.passes(ms=6_000)
+    scene.sees("BTC/USD", bid="51000", ask="51001")
+    scene.passes(ms=6_000)
+    scene.sees("BTC/USD", bid="50400", ask="50401")
+    scene.passes(ms=6_000)
+    assert scene.desk.drawdown() == 600
+    told = scene.world.told("high_water")
+    assert [Decimal(record.data["high_water_valued"]) for record in told] == [Decimal("51000.5"), Decimal("52000.5")]
+    recovered = Recovered(
+        accounts=scene.desk.ledger.accounts(),
+        high_water=HighWater(Decimal(told[-1].data["high_water_valued"]), told[-1].data["valuation_asset"]),
+    )
+    again = Scene(after=scene, recovered=recovered, max_drawdown_valued=Decimal(1_000))
+    again.passes(ms=6_000)
+    assert again.desk.drawdown() == 1_000, "at 50000.5, its price when the books came back"
+    again.sees("ETH/BTC", ask=CHEAP)
+    assert list(again.funnel["refused"]) == ["drawdown"]
+    elsewhere = Scene(after=scene, recovered=replace(recovered, high_water=HighWater(Decimal(10**6), "EUR")))
+    elsewhere.passes(ms=6_000)
+    assert elsewhere.desk.drawdown() == 0, "an amount of another asset says nothing"
 
 
 # --- kill -9 -------------------------------------------------------------------------------------------------

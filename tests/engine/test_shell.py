@@ -11,14 +11,13 @@ from decimal import Decimal
 import anyio
 import pytest
 
-from arbitrade_core import runtime
 from arbitrade_core.clock import WallClock
+from arbitrade_core.composition import Past, compose, load
 from arbitrade_core.domain import Alert, FeeSnapshot, Pair
 from arbitrade_core.errors import SettingsError, StorageError
 from arbitrade_core.events import Appearance, Halt
 from arbitrade_core.journal import Record
 from arbitrade_core.money import exact
-from arbitrade_core.recovery import Recovered
 from arbitrade_core.shell import MemoryJournal, Shell
 from arbitrade_core.transport import Opener, picows_io, sans_io
 from arbitrade_kraken.simulator.control import Control
@@ -94,16 +93,16 @@ class Bot:
     ) -> None:
         self.keeper = Keeper()
         self.stop = anyio.Event()
-        loaded = runtime.load().adjusted("kraken", fee_tier="tier-1", ws_url=url)
+        loaded = load().adjusted("kraken", fee_tier="tier-1", ws_url=url)
         core = loaded.core.model_copy(
             update={"paper": loaded.core.paper.model_copy(update={"starting_balances": {"USD": Decimal(10_000)}})}
         )
         loaded = replace(loaded, settings=replace(loaded.settings, core=core))
         clock = WallClock()
-        self.engine = runtime.compose(
-            loaded, desk_id="desk", now=clock(), recovered=Recovered(), last_seq={}, system="system"
-        )
-        self.shell = Shell(self.engine, clock, opener, fees or runtime.fees_of(loaded), [self.keeper])
+        setup = loaded.setup("desk")
+        setup.register_all()
+        self.engine = compose(setup, now=clock(), system="system", past=Past())
+        self.shell = Shell(self.engine, clock, opener, fees or setup.fees, notifiers=[self.keeper])
         self.journal = FullJournal(self.shell.take, clock)
         self.desk = self.engine.desks[0]
 
@@ -238,7 +237,7 @@ async def test_a_notifier_that_raises_stops_nothing(complaints: list[str], capsy
     exchange = server()
     async with exchange.serving():
         bot = Bot(exchange.url, sans_io.open_connection)
-        bot.shell._notifiers = (Broken(), bot.keeper)
+        bot.shell.notifiers = [Broken(), bot.keeper]
         async with bot.running(complaints):
             bot.shell.take(Halt("a test", "tester", bot.shell.clock()))
             await bot.until(bot.engine.market.in_use)

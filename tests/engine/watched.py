@@ -121,7 +121,8 @@ def assert_plans_are_let_go(world: Watched) -> None:
     assert desk._claims._held == {}
     assert desk._claims._where == {}
     conductor = desk.conductor
-    assert (conductor._runs, conductor._run_of, conductor._marks, conductor._residue_promised) == ({}, {}, {}, {})
+    assert (conductor._runs, conductor._run_of, conductor._carried_by) == ({}, {}, {})
+    assert (conductor._waits, len(conductor.residue)) == ({}, 0)
     assert desk.ledger._plans == {}
     for asset in desk.ledger.balances():
         assert conductor.held(asset) == 0

@@ -210,7 +210,8 @@ def carry_out(seed: int, venue_name: str) -> tuple[Running, D] | None:
     if plan is None:
         return None
     cap_bps = D(rng.choice([0, 50, 300, 1_000]))
-    running = world.begins(plan, SequentialExecutor(cap_bps, rng.randint(0, 6)))
+    executor = SequentialExecutor(cap_bps, rng.randint(0, 6), stuck_after_ns=rng.choice([0, 250_000_000]))
+    running = world.begins(plan, executor)
     restless = rng.random()
     for _ in range(200):
         world.passes(5_000_000)
@@ -246,6 +247,8 @@ def check(running: Running, cap_bps: D) -> None:
     # one order per id: the harness asserts it; as many follow-ups as allowed
     assert len(running.follow_ups) <= 6
     assert (running.kind == "stuck") == bool(running.halts)
+    assert not run.no_way_since
+    assert len(running.alerts) <= 2 * (1 + len(running.follow_ups)), "people hear of each wait once"
     assert (not running.follow_ups) or running.kind in ("unwound", "stuck")
     _books_agree(running)
     if running.kind == "completed":

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from decimal import Decimal as D
+from typing import Any
 
 import pytest
 
@@ -230,13 +231,65 @@ def test_trading_18_beyond_the_cap_is_stuck_and_halts() -> None:
     leg_done(world)
     world.market.list_pair(listing("ETH/BTC", status=PairStatus.MAINTENANCE))
     world.changes("BTC/USD", bids=[("99.9", "0"), ("99", "0"), ("90", "50")])
-    world.passes(10**9)
+    world.passes(5 * 10**9 + LATENCY_NS)
     assert running.kind == "stuck"
     (reason,) = running.halts
     assert "plan p1 holds 8.991008 BTC" in reason
     assert "loses at most 300 bps" in reason
     assert "best offer: reverse with 8.991008 at 90 on -BTC/USD" in reason
     assert world.ledger.residue("BTC") == D("8.991008")
+    sound(running)
+
+
+def without_a_way_home(**terms: Any) -> tuple[World, Running]:
+    """Leg 2 and the way back are out of use when leg 1 has filled."""
+    world = triangle()
+    plan = planned(world, PATH, D("900"), margin=D(1))
+    assert plan is not None
+    running = world.begins(plan, SequentialExecutor(**terms))
+    world.market.quarantine(world.pair_id("ETH/BTC"), "test")
+    leg_done(world)
+    world.market.quarantine(world.pair_id("BTC/USD"), "test")
+    leg_done(world)
+    return world, running
+
+
+def test_reliability_6_a_way_home_that_is_gone_for_a_moment_is_waited_for_and_people_hear_of_it() -> None:
+    world, running = without_a_way_home()
+    assert (running.kind, running.halts, running.follow_ups) == ("open", [], [])
+    (alert,) = running.alerts
+    assert "plan p1 holds 8.991008 BTC" in alert
+    assert "no usable book on any way home. A way is looked for again for 5 s" in alert
+    world.passes(3 * 10**9)
+    assert len(running.alerts) == 1, "once"
+    world.sees("BTC/USD", bids=[("99.9", "50")], asks=[("100", "50")])
+    world.passes(10**9)
+    assert running.kind == "unwound"
+    assert [ask.purpose for ask in running.follow_ups] == ["reverse"]
+    assert running.halts == []
+    sound(running)
+
+
+@pytest.mark.parametrize(("stuck_after_ns", "kind"), [(0, "stuck"), (10**9, "stuck"), (10**9 + 1, "open")])
+def test_reliability_6_it_is_stuck_when_the_time_is_up_and_not_before(stuck_after_ns: int, kind: str) -> None:
+    world, running = without_a_way_home(stuck_after_ns=stuck_after_ns)
+    world.passes(10**9)
+    assert running.kind == kind
+    assert bool(running.halts) == (kind == "stuck")
+    assert bool(running.alerts) == bool(stuck_after_ns)
+
+
+def test_reliability_6_a_way_home_that_comes_and_goes_gets_its_time_anew() -> None:
+    world, running = without_a_way_home(stuck_after_ns=10**9)
+    world.passes(900_000_000)
+    world.sees("BTC/USD", bids=[("99.9", "1")], asks=[("100", "50")])
+    world.passes(200_000_000)
+    assert len(running.follow_ups) == 1
+    assert len(running.alerts) == 2, "what the book did not hold waits again"
+    world.passes(700_000_000)
+    assert running.kind == "open"
+    world.passes(300_000_000)
+    assert running.kind == "stuck"
     sound(running)
 
 

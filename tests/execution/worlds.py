@@ -4,11 +4,12 @@ The desk keeps every promise that the engine's desk makes to an executor, and ch
 id, nothing after the end, follow-ups journalled before they leave.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
 from arbitrade_core.book import Level
+from arbitrade_core.claims import Claims, net_of
 from arbitrade_core.clock import Timers
 from arbitrade_core.domain import (
     Accepted,
@@ -18,6 +19,7 @@ from arbitrade_core.domain import (
     Fee,
     FeeSnapshot,
     Fill,
+    Leg,
     LegId,
     Ns,
     Order,
@@ -38,6 +40,7 @@ from arbitrade_core.execution.lifecycle import (
     Run,
     RunEvent,
     RunState,
+    Woken,
     order_state_after,
 )
 from arbitrade_core.execution.remaining import fullest
@@ -45,7 +48,7 @@ from arbitrade_core.ledger import Ledger
 from arbitrade_core.legs import least_got, most_spent, tradable_qty, walk
 from arbitrade_core.market import Market
 from arbitrade_core.money import ZERO
-from arbitrade_core.spi import Action, BanLeg, Executor, Finish, FollowUp, HaltDesk, Outcome, Place, Venue
+from arbitrade_core.spi import Action, BanLeg, Executor, Finish, FollowUp, HaltDesk, Outcome, Place, Venue, Wait
 
 START_NS = 1_700_000_000_000_000_000
 COMMIT_NS = 2_000_000
@@ -95,6 +98,9 @@ class World:
         self.fees: FeeSnapshot | None = None
         self.venue: Venue | None = None
         self.runs: dict[str, Running] = {}
+        self.claims = Claims()
+        self.stepping: frozenset[str] = frozenset()
+        """orders of the run that is asked"""
         for pair in pairs:
             self.market.list_pair(pair)
 
@@ -145,6 +151,16 @@ class World:
         self.venue = venue
         venue.start(self, self.now)
 
+    def promises(self, plan: Plan) -> None:
+        """What the plan takes is its own from here on (TRADING 6)."""
+        for leg in plan.legs:
+            self.promise(leg.order_id, leg.leg, leg.qty)
+
+    def promise(self, order_id: str, leg: Leg, qty: Decimal) -> None:
+        self.claims.release(order_id)
+        lots = self.market.pairs[leg.pair_id].lots(qty)
+        self.claims.promise(order_id, leg.pair_id, leg.side, self.depth(leg.id), lots)
+
     def begins(self, plan: Plan, executor: Executor) -> "Running":
         running = Running(self, plan, executor)
         self.runs[plan.id] = running
@@ -180,8 +196,13 @@ class World:
             return []
         levels = self.market.books[found.pair_id].taken_by(found.side).levels()
         taken = {} if self.venue is None else self.venue.taken(found.pair_id, found.side)
-        left = [(ticks, lots - taken.get(ticks, 0)) for ticks, lots in levels]
-        return [(ticks, lots) for ticks, lots in left if lots > 0]
+        return net_of(levels, taken, self.claims.on(found.pair_id, found.side, self.stepping))
+
+    def promised(self, leg: LegId) -> Collection[int]:
+        found = self.market.leg(leg)
+        shown = self.market.books[found.pair_id].taken_by(found.side)
+        claimed = self.claims.on(found.pair_id, found.side, self.stepping)
+        return [ticks for ticks in claimed if shown.lots_at(ticks)]
 
     def fee(self, symbol: str) -> Fee | None:
         return self.one_fee
@@ -216,6 +237,7 @@ class Running:
     residue_used: dict[str, Decimal] = field(default_factory=dict)
     left: dict[str, Decimal] = field(default_factory=dict)
     """holdings when it ended"""
+    wake: int | None = None
 
     def __post_init__(self) -> None:
         self.run = Run(self.plan, holdings={self.plan.start_asset: self.plan.start})
@@ -244,6 +266,11 @@ class Running:
         return [str(market.leg(action.leg)) for action in self.actions if isinstance(action, BanLeg)]
 
     @property
+    def alerts(self) -> list[str]:
+        """What people hear when it begins to wait."""
+        return [action.alert for action in self.actions if isinstance(action, Wait) and action.alert]
+
+    @property
     def halts(self) -> list[str]:
         return [action.reason for action in self.actions if isinstance(action, HaltDesk)]
 
@@ -264,8 +291,10 @@ class Running:
                 self._book(record.order, event)
             case Done(filled_qty=filled):
                 assert filled == record.filled_qty
+                self.world.claims.release(event.order_id)
             case Rejected(reason=reason):
                 record.reason = reason
+                self.world.claims.release(event.order_id)
         self.step(event)
 
     def _book(self, order: Order, fill: Fill) -> None:
@@ -281,7 +310,9 @@ class Running:
 
     def step(self, event: RunEvent) -> None:
         assert self.outcome is None, "the executor is not asked after the end"
+        self.world.stepping = frozenset({leg.order_id for leg in self.plan.legs} | set(self.run.orders))
         actions = self.executor.step(self.run, event, self.world, self.world.now)
+        self.world.stepping = frozenset()
         self.actions += actions
         for action in actions:
             match action:
@@ -298,6 +329,8 @@ class Running:
                     assert action is self.actions[-1], "nothing follows the end"
                     self.run.move(RunState(outcome.kind))
                     self._end()
+                case Wait(until_ns):
+                    self._wake_at(until_ns)
                 case BanLeg() | HaltDesk():
                     pass
 
@@ -313,12 +346,32 @@ class Running:
 
         self.world.timers.at(self.world.now + COMMIT_NS, durable)
 
+    def _wake_at(self, until_ns: Ns) -> None:
+        assert until_ns > self.world.now, "it waits for something to come"
+        self._cancel_wake()
+
+        def wake(now: Ns) -> None:
+            self.world.now = now
+            self.wake = None
+            self.step(Woken())
+
+        self.wake = self.world.timers.at(until_ns, wake)
+
+    def _cancel_wake(self) -> None:
+        if self.wake is not None:
+            self.world.timers.cancel(self.wake)
+            self.wake = None
+
     def _send(self, order: Order) -> None:
         self.run.orders[order.id].move(OrderState.SENT)
         assert self.world.venue is not None
+        self.world.promise(order.id, order.leg, order.qty)
         self.world.venue.submit(order, self.world.now)
 
     def _end(self) -> None:
+        self._cancel_wake()
+        for leg in self.plan.legs:
+            self.world.claims.release(leg.order_id)
         self.left = {asset: amount for asset, amount in self.run.holdings.items() if amount}
         for asset, amount in self.left.items():
             if asset != self.plan.legs[-1].leg.gets and asset != self.plan.start_asset:

@@ -51,6 +51,24 @@ def test_trading_23_drawdown_is_from_the_peak_of_trading_and_revaluation() -> No
         assert results.drawdown() == drawdown
 
 
+def test_reliability_9_drawdown_goes_on_from_the_high_water_of_earlier_runs() -> None:
+    before = opened()
+    before.flowed("USD", D(500), MARKS.get)
+    before.revalue({"USD": D(1_600), "BTC": D(2)}, MARKS.get)
+    before.revalue({"USD": D(1_570), "BTC": D(2)}, MARKS.get)
+    assert (before.high_water, before.drawdown()) == (D(1_800), D(30))
+    after = Results("USD")
+    after.open({"USD": D(1_570), "BTC": D(2)}, lambda asset: None, before.high_water)
+    assert after.high_water == D(1_800), "kept until the opening can be marked"
+    assert after.revalue({"USD": D(1_570), "BTC": D(2)}, MARKS.get) == 0
+    assert (after.high_water, after.drawdown()) == (D(1_800), D(30))
+    after.flowed("USD", D(-100), MARKS.get)
+    after.revalue({"USD": D(1_470), "BTC": D(2)}, MARKS.get)
+    assert (after.high_water, after.drawdown()) == (D(1_700), D(30)), "a withdrawal is no loss"
+    after.revalue({"USD": D(1_470), "BTC": D(4)}, MARKS.get)
+    assert after.drawdown() == 0
+
+
 def test_trading_23_hours_and_days_are_utc() -> None:
     results = opened()
     assert day_start(MIDNIGHT + 5) == MIDNIGHT

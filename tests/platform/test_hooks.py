@@ -42,6 +42,10 @@ def test_these_are_the_hooks() -> None:
         "register_risk_checks",
         "register_executors",
         "register_notifiers",
+        "register_venues",
+        "register_panels",
+        "register_services",
+        "register_migrations",
     )
 
 
@@ -58,7 +62,7 @@ def test_a_hooks_example_implements_that_hook_as_it_is(hook: str) -> None:
     assert hook in example
     signature = inspect.signature(getattr(HookSpecs, hook))
     arguments = [name for name in signature.parameters if name != "self"]
-    assert arguments == ([] if hook == "register_settings" else ["ctx"])
+    assert arguments == ([] if hook in ("register_settings", "register_migrations") else ["ctx"])
     assert f"def {hook}({'ctx: PluginContext' if arguments else ''}" in example
     assert compiled.co_names.count("hookimpl") == 1
 

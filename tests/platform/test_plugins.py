@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from arbitrade_core.errors import PluginError, SettingsError
-from arbitrade_core.plugins import Catalogue, Entry, State, load_catalogue
+from arbitrade_core.plugins import Catalogue, Entry, State, Toggle, import_plugin, load_catalogue
 
 Plugin = Callable[..., Path]
 
@@ -33,12 +33,12 @@ def test_an_entry_tells_where_a_plugin_is_from_and_what_it_does(plugin: Plugin) 
 
 def test_a_plugin_that_is_not_enabled_is_not_imported(plugin: Plugin, monkeypatch: pytest.MonkeyPatch) -> None:
     plugin("idle", "raise SystemExit('imported')")
-    monkeypatch.setenv("ARBITRADE_PLUGINS", "triangular")
+    monkeypatch.setenv("ARBITRADE_PLUGINS", "kraken,triangular")
     catalogue = load_catalogue()
     idle = entry(catalogue, "idle")
     assert (idle.state, idle.hooks, idle.api_version) == (State.DISABLED, (), None)
     assert "mod_dist_idle_idle" not in sys.modules
-    assert [one.name for one in catalogue.enabled()] == ["core", "triangular"]
+    assert [one.name for one in catalogue.enabled()] == ["core", "kraken", "triangular"]
     catalogue.require_sound()
 
 
@@ -58,6 +58,8 @@ def test_a_plugin_that_is_not_enabled_is_not_imported(plugin: Plugin, monkeypatc
         (GOOD + "@hookimpl\ndef start(ctx): ...", "start, which is no hook: the hooks are register_settings"),
         (GOOD + "def register_feeds(ctx): ...", "register_feeds without @hookimpl"),
         (GOOD + "@hookimpl\ndef register_feeds(context): ...", "other arguments than it has"),
+        (GOOD + "NEEDS = 'feed'", "declares NEEDS = 'feed'; it must be a tuple of feed, fees"),
+        (GOOD + "NEEDS = ('fead',)", "declares NEEDS = ('fead',)"),
         (GOOD + "@hookimpl\ndef register_settings(): return 5", "must return a class derived from"),
         (GOOD + "@hookimpl\ndef register_settings(): 1 / 0", "ZeroDivisionError"),
         (
@@ -95,7 +97,7 @@ def test_every_wrong_plugin_is_told_at_once(plugin: Plugin) -> None:
 def test_a_name_taken_twice_is_refused_even_when_not_enabled(plugin: Plugin, monkeypatch: pytest.MonkeyPatch) -> None:
     plugin("twin", GOOD, distribution="first-dist")
     plugin("twin", GOOD, distribution="second-dist")
-    monkeypatch.setenv("ARBITRADE_PLUGINS", "triangular")
+    monkeypatch.setenv("ARBITRADE_PLUGINS", "kraken,triangular")
     with pytest.raises(PluginError, match=r"'twin' is taken by (first|second)-dist 1\.0 and (first|second)-dist"):
         load_catalogue().require_sound()
 
@@ -135,12 +137,70 @@ def test_an_experimental_plugin_needs_its_flag(plugin: Plugin, monkeypatch: pyte
     monkeypatch.setenv("ARBITRADE_EXPERIMENTAL", "lab")
     assert entry(load_catalogue(), "lab").state is State.ENABLED
     monkeypatch.delenv("ARBITRADE_PLUGINS")
-    assert entry(load_catalogue(), "lab").state is State.ENABLED
+    assert entry(load_catalogue(), "lab").state is State.DISABLED, "the flag only allows it"
+    assert entry(load_catalogue({"lab": Toggle(State.ENABLED)}), "lab").state is State.ENABLED
+    monkeypatch.delenv("ARBITRADE_EXPERIMENTAL")
+    assert entry(load_catalogue({"lab": Toggle(State.ENABLED)}), "lab").state is State.DISABLED
 
 
-def test_a_quarantined_plugin_shows_why() -> None:
-    catalogue = load_catalogue()
-    catalogue.quarantine("triangular", "raised KeyError: 'x'")
+def test_a_toggle_outlives_the_process_and_the_environment_beats_it(
+    plugin: Plugin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plugin("fine", GOOD)
+    off = {"fine": Toggle(State.DISABLED)}
+    assert entry(load_catalogue(off), "fine").state is State.DISABLED
+    assert "mod_dist_fine_fine" not in sys.modules
+    monkeypatch.setenv("ARBITRADE_PLUGINS", "fine,kraken")
+    catalogue = load_catalogue(off)
+    assert entry(catalogue, "fine").state is State.ENABLED
+    assert "ARBITRADE_PLUGINS decides" in (catalogue.why_not_disable("fine") or "")
+    assert "ARBITRADE_PLUGINS decides" in (catalogue.why_not_enable("triangular") or "")
+
+
+def test_a_quarantined_plugin_stays_out_and_shows_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ARBITRADE_PLUGINS", "kraken,triangular")
+    catalogue = load_catalogue({"triangular": Toggle(State.QUARANTINED, "engine", "raised KeyError: 'x'")})
     quarantined = entry(catalogue, "triangular")
     assert (quarantined.state, quarantined.last_error) == (State.QUARANTINED, "raised KeyError: 'x'")
     assert "triangular" not in [one.name for one in catalogue.enabled()]
+    catalogue.require_sound()
+
+
+def test_what_others_need_stays_enabled() -> None:
+    catalogue = load_catalogue()
+    assert "'triangular' needs a feed; disable 'triangular' first" in (catalogue.why_not_disable("kraken") or "")
+    assert catalogue.why_not_disable("triangular") is None
+    assert catalogue.why_not_disable("core") == "the core cannot be disabled"
+
+
+def test_a_plugin_that_misses_what_it_needs_is_out_with_all_that_need_it(plugin: Plugin) -> None:
+    plugin("first", GOOD + "NEEDS = ('plugin:nowhere',)\n@hookimpl\ndef register_services(ctx): return []\n")
+    plugin("second", GOOD + "NEEDS = ('plugin:first',)\n")
+    catalogue = load_catalogue()
+    assert entry(catalogue, "first").state is State.FAILED
+    assert "dist-first 1.0) needs the plugin 'nowhere'" in (entry(catalogue, "first").last_error or "")
+    assert "needs the plugin 'first'" in (entry(catalogue, "second").last_error or "")
+
+
+def test_what_is_installed_while_the_bot_runs_appears_and_can_be_enabled(plugin: Plugin) -> None:
+    catalogue = load_catalogue()
+    plugin("late", GOOD + "@hookimpl\ndef register_notifiers(ctx): return []\n")
+    with pytest.raises(PluginError, match="'late' is not installed"):
+        catalogue.entry("late")
+    catalogue.refresh()
+    late = catalogue.entry("late")
+    assert late.state is State.DISABLED
+    catalogue.adopt("late", import_plugin(catalogue.point("late"), late.who))
+    assert (catalogue.entry("late").state, catalogue.entry("late").hooks) == (State.ENABLED, ("register_notifiers",))
+    catalogue.drop("late", State.DISABLED)
+    assert not catalogue.relay.has_plugin("late")
+
+
+def test_another_version_of_an_imported_plugin_needs_a_restart(plugin: Plugin, site: Path) -> None:
+    plugin("fine", GOOD)
+    catalogue = load_catalogue()
+    (site / "dist_fine-1.0.dist-info").rename(site / "dist_fine-1.1.dist-info")
+    (site / "dist_fine-1.1.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: dist-fine\nVersion: 1.1\n")
+    catalogue.refresh()
+    fine = catalogue.entry("fine")
+    assert (fine.version, fine.restart_for) == ("1.0", "1.1")

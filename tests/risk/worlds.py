@@ -106,6 +106,9 @@ class FakeDesk:
         mark = self.market.marks.get(asset)
         return None if mark is None else amount * mark
 
+    def promised(self, leg: LegId) -> Sequence[int]:
+        return []
+
     def depth(self, leg: LegId) -> Sequence[Level]:
         return ()
 

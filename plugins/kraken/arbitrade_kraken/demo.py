@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Annotated
 
 import anyio
@@ -15,6 +16,7 @@ from rich.console import Console
 
 from arbitrade_core import runtime
 from arbitrade_core.commands.console import JsonOption, configure_logging, print_json
+from arbitrade_core.composition import Loaded, core_settings
 from arbitrade_core.errors import ArbitradeError
 from arbitrade_core.report import summary
 from arbitrade_core.terminal import print_summary, watch
@@ -39,9 +41,8 @@ def demo(  # noqa: PLR0917 - each is an option of the command line
 
     The market is invented and its mispricings are planted: its profit says nothing about Kraken.
     """
-    loaded = runtime.load()
-    configure_logging(loaded.core.log.model_copy(update={"level": "error"}))
-    session = runtime.start_loop(_demo, loaded, _Market(seed, pairs, rate, mispricings_per_s), seconds, as_json)
+    configure_logging(core_settings().log.model_copy(update={"level": "error"}))
+    session = runtime.start_loop(_demo, _Market(seed, pairs, rate, mispricings_per_s), seconds, as_json)
     if as_json:
         print_json({**summary(session), "seed": seed, "pairs": pairs, "notes": _notes(session)})
     else:
@@ -68,16 +69,16 @@ def _notes(session: runtime.Session) -> list[str]:
     ]
 
 
-async def _demo(loaded: runtime.Loaded, market: _Market, seconds: float | None, quiet: bool) -> runtime.Session:
+async def _demo(market: _Market, seconds: float | None, quiet: bool) -> runtime.Session:
     stop = anyio.Event()
     async with runtime.stop_on_signals(stop), _exchange(market) as url:
-        async with runtime.demo_session(_configured(loaded, url)) as session:
+        async with runtime.demo_session(partial(_configured, url), summary) as session:
             with anyio.move_on_after(seconds):
                 await watch(session, stop, "arbitrade demo", _notes, Console(stderr=True, quiet=quiet))
         return session
 
 
-def _configured(loaded: runtime.Loaded, url: str) -> runtime.Loaded:
+def _configured(url: str, loaded: Loaded) -> Loaded:
     """The operator's settings on the simulated exchange; its fees where some are set, else the published tier 1."""
     own = loaded.settings.sections.get("kraken")
     if not isinstance(own, KrakenSettings):

@@ -40,8 +40,8 @@ class TriangularDetector:
         """what scoring sifts with: a hair below 1 and all hurdles, because it multiplies in another order"""
         self._through: list[tuple[int, ...]] = []
         """by leg: its cycles"""
-        self._others: list[tuple[tuple[LegId, LegId], ...]] = []
-        """by leg: the two other legs of each of its cycles"""
+        self._others: list[tuple[tuple[LegId, ...], tuple[LegId, ...]]] = []
+        """by leg: of each of its cycles one other leg, and in the same order the other one"""
         self._rises = array("q")
         self._active: set[int] = set()
         self._active_on: dict[PairId, set[int]] = {}
@@ -64,17 +64,18 @@ class TriangularDetector:
         self._gross_positive, self._after_fees, self._examined = [0] * count, [0] * count, [0] * count
         self._rises = array("q", bytes(8 * len(market.rate)))
         through: list[list[int]] = [[] for _ in market.rate]
-        others: list[list[tuple[LegId, LegId]]] = [[] for _ in market.rate]
+        others: list[tuple[list[LegId], list[LegId]]] = [([], []) for _ in market.rate]
         # One int object a leg, whatever cycle it stands in: ids made anew for every cycle lie scattered in memory,
         # and following them is most of what scoring costs.
         ids = list(range(len(market.rate)))
         for number, cycle in enumerate(self._cycles):
             a, b, c = (ids[leg] for leg in cycle.legs)
-            for leg, two in ((a, (b, c)), (b, (a, c)), (c, (a, b))):
+            for leg, one, other in ((a, b, c), (b, a, c), (c, a, b)):
                 through[leg].append(number)
-                others[leg].append(two)
+                others[leg][0].append(one)
+                others[leg][1].append(other)
         self._through = [tuple(row) for row in through]
-        self._others = [tuple(row) for row in others]
+        self._others = [(tuple(one), tuple(other)) for one, other in others]
         self._active, self._active_on = set(), {}
         for number in range(count):
             if self._gross(number) > self._hurdle[number]:
@@ -88,26 +89,25 @@ class TriangularDetector:
             return self._weigh(pair, rose, set()) if pair in self._active_on else ()
         lifted: set[int] = set()
         if rose & SELL_ROSE:
-            self._score(2 * pair, lifted)
+            lifted.update(self._score(2 * pair))
         if rose & BUY_ROSE:
-            self._score(2 * pair + 1, lifted)
+            lifted.update(self._score(2 * pair + 1))
         if lifted or pair in self._active_on:
             return self._weigh(pair, rose, lifted)
         return ()
 
-    def _score(self, leg: LegId, lifted: set[int]) -> None:
-        """Add the cycles of a risen leg that may be above anything that counts."""
+    def _score(self, leg: LegId) -> Sequence[int]:
+        """The cycles of a risen leg that may be above anything that counts."""
         self._rises[leg] += 1
         rate = self._rate
         need = self._floor / rate[leg]
-        for b, c in self._others[leg]:
+        one, other = self._others[leg]
+        for b, c in zip(one, other):  # noqa: B905 - equal by construction, and `strict` costs on every message
             if rate[b] * rate[c] > need:
                 break
         else:
-            return
-        for number, (b, c) in zip(self._through[leg], self._others[leg], strict=True):
-            if rate[b] * rate[c] > need:
-                lifted.add(number)
+            return ()
+        return [number for number, b, c in zip(self._through[leg], one, other, strict=True) if rate[b] * rate[c] > need]
 
     def active(self) -> Sequence[Finding]:
         findings: list[Finding] = [Vanished(key) for key in self._vanished]

@@ -5,6 +5,7 @@ from arbitrade_core.spi import Detector
 from arbitrade_triangular.detector import TriangularDetector
 
 ARBITRADE_API = 1
+NEEDS = ("feed", "executor")
 
 
 @hookimpl

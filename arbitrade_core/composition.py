@@ -1,0 +1,173 @@
+"""What a process is made of: plugins and settings loaded, the engine put together from them. No mode is known here."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import structlog
+
+from arbitrade_core.desk import Desk
+from arbitrade_core.domain import Ns
+from arbitrade_core.engine import Engine
+from arbitrade_core.errors import SettingsError
+from arbitrade_core.journal import Stream
+from arbitrade_core.ledger import Ledger
+from arbitrade_core.market import Market
+from arbitrade_core.parts import Parts
+from arbitrade_core.planning import DeskTerms, base36
+from arbitrade_core.plugins import Catalogue, Entry, State, Toggle, load_catalogue
+from arbitrade_core.plugins.setup import Setup
+from arbitrade_core.pricing import Terms
+from arbitrade_core.recovery import Recovered
+from arbitrade_core.registry import Registry
+from arbitrade_core.risk.checks import required_checks
+from arbitrade_core.risk.gate import Gate
+from arbitrade_core.settings import CoreSettings, Settings, load_settings
+from arbitrade_core.settings.shadows import shadow_cores
+from arbitrade_core.spi import Feed
+
+_log = structlog.get_logger(__name__)
+
+VERIFIED_LEVELS = 10
+"""What a book's checksum covers: pricing walks no deeper."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Plugins imported, settings valid."""
+
+    catalogue: Catalogue
+    settings: Settings
+
+    @property
+    def core(self) -> CoreSettings:
+        return self.settings.core
+
+    @property
+    def registry(self) -> Registry:
+        return self.catalogue.registry(self.settings)
+
+    def adjusted(self, plugin: str, **values: Any) -> "Loaded":
+        """The same with other values in one plugin's section, as the demo needs them."""
+        sections = dict(self.settings.sections)
+        section = sections[plugin]
+        sections[plugin] = type(section).model_validate({**section.model_dump(), **values})
+        return replace(self, settings=replace(self.settings, sections=sections))
+
+    def setup(self, desk_id: str) -> Setup:
+        """The main desk and its shadows, nothing registered yet. Raises SettingsError for a wrong shadow."""
+        cores = shadow_cores(self.core)
+        desks = {desk_id: self.settings} | {
+            f"{desk_id}-{name}": replace(self.settings, core=core) for name, core in cores.items()
+        }
+        return Setup(self.catalogue, self.settings, desks)
+
+
+def load(toggles: Mapping[str, Toggle] | None = None) -> Loaded:
+    """Find and import plugins, validate all settings. Raises PluginError or SettingsError with every problem."""
+    catalogue = load_catalogue(toggles)
+    settings = catalogue.settings()
+    shadow_cores(settings.core)
+    catalogue.require_sound()
+    return Loaded(catalogue, settings)
+
+
+def core_settings() -> CoreSettings:
+    """The core's own settings, before any plugin is imported.
+
+    Raises:
+        SettingsError: they are wrong; what is wrong with the plugins' is told along with it.
+    """
+    try:
+        return load_settings({}, None).core
+    except SettingsError:
+        load_catalogue().settings()
+        raise
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What is known of earlier runs."""
+
+    desks: Mapping[str, Recovered] = field(default_factory=dict)
+    last_seq: Mapping[str, int] = field(default_factory=dict)
+    toggles: Mapping[str, Toggle] = field(default_factory=dict)
+
+
+def compose(setup: Setup, *, now: Ns, system: str, past: Past, halted: str | None = None) -> Engine:
+    """The engine with everything the enabled plugins registered, and a desk for each settings there are."""
+    feeds = [feed for parts in setup.parts.values() for feed in parts.feeds]
+    if not feeds and not _in_trouble(setup.catalogue.entries):
+        raise SettingsError(["no plugin registers a feed, so there is no market data; enable one (ARBITRADE_PLUGINS)"])
+    desks = [_desk(setup, desk_id, settings, now, past) for desk_id, settings in setup.desks.items()]
+    return Engine(
+        market=Market(_deepest(feeds)),
+        parts=setup.parts,
+        desks=desks,
+        system=Stream(system, past.last_seq.get(system, 0)),
+        halted=halted,
+    )
+
+
+def _desk(setup: Setup, desk_id: str, settings: Settings, now: Ns, past: Past) -> Desk:
+    core = settings.core
+    kind = setup.venue(desk_id)
+    if kind.real:
+        raise SettingsError([f"ARBITRADE_TRADING__VENUE is {kind.name!r}, which reaches an exchange. Allowed: paper."])
+    ledger = Ledger(desk_id)
+    return Desk(
+        desk_id=desk_id,
+        terms=desk_terms(core),
+        balances=core.paper.starting_balances,
+        recovered=past.desks.get(desk_id, Recovered()),
+        gate=Gate(own_parts(setup.parts, desk_id, "checks"), required_checks(core.risk) | held_checks(past.toggles)),
+        executors=own_parts(setup.parts, desk_id, "executors"),
+        venue=kind.open(desk_id, lambda asset: ledger.cash(asset) + ledger.residue(asset)),
+        ledger=ledger,
+        stream=Stream(desk_id, past.last_seq.get(desk_id, 0)),
+        epoch=base36(now // 1_000_000),
+    )
+
+
+def held_checks(toggles: Mapping[str, Toggle]) -> frozenset[str]:
+    """Risk checks of quarantined plugins: they are not there, and nothing trades without them (RELIABILITY 14)."""
+    return frozenset(
+        check for toggle in toggles.values() if toggle.state is State.QUARANTINED for check in toggle.checks
+    )
+
+
+def own_parts(parts: Mapping[str, Parts], desk_id: str, kind: str) -> list[Any]:
+    return [one for theirs in parts.values() for one in getattr(theirs.desks[desk_id], kind)]
+
+
+def desk_terms(core: CoreSettings) -> DeskTerms:
+    trading = core.trading
+    return DeskTerms(
+        start_assets=trading.start_assets,
+        valuation_asset=trading.valuation_asset,
+        pricing=Terms(
+            margin_bps=trading.margin_bps,
+            min_edge_bps=trading.min_edge_bps,
+            min_profit=trading.min_profit_valued,
+            slippage_bps=trading.slippage_bps,
+            fee_buffer_bps=trading.fee_buffer_bps,
+            rounding_fills=trading.rounding_fills,
+            max_levels=VERIFIED_LEVELS,
+        ),
+        max_notional_valued=core.risk.max_cycle_notional_valued,
+        reserve=core.risk.reserve,
+        leg_ban_ns=core.execution.leg_ban_s * 1_000_000_000,
+    )
+
+
+def _in_trouble(entries: Iterable[Entry]) -> bool:
+    """Some plugin is out of use for its own fault: then the bot starts without it, so that it can be enabled anew."""
+    return any(entry.state in (State.QUARANTINED, State.FAILED) for entry in entries)
+
+
+def _deepest(feeds: Sequence[Feed]) -> int:
+    return max((getattr(feed, "depth", VERIFIED_LEVELS) for feed in feeds), default=VERIFIED_LEVELS)
+
+
+type Adjust = Callable[[Loaded], Loaded]
+"""Other settings than the operator's, before anything registers: the demo's market is not Kraken."""

@@ -1,0 +1,249 @@
+"""Toggles the plugins of a running bot (DESIGN 3).
+
+Enabling does everything slow first, beside trading: import, settings, migrations, registration, services. Only then one
+input brings the finished objects into the engine; what that step takes is the stall that trading feels. Disabling
+drains: one input stops new plans, those in flight end or are waited for up to a bound, and then the objects go. A plan
+always keeps its executor until it ends. Every toggle is journalled with its actor and outlives restarts.
+"""
+
+import time
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import anyio
+import anyio.to_thread
+import msgspec
+import structlog
+
+from arbitrade_core.errors import ArbitradeError, ControlError
+from arbitrade_core.events import PluginDisabled, PluginEnabled, PluginFaulted, Quarantined
+from arbitrade_core.host.services import Services
+from arbitrade_core.panels import Content, Fact, Panel, Tone
+from arbitrade_core.parts import Part, Parts
+from arbitrade_core.plugins import CORE, Entry, Imported, State, import_plugin
+from arbitrade_core.plugins.setup import Setup, refuse_twins
+from arbitrade_core.risk.checks import required_checks
+from arbitrade_core.shell import Shell
+from arbitrade_core.spi import Notifier
+from arbitrade_core.storage.connect import Database
+from arbitrade_core.storage.migrations import migrate, read
+
+_log = structlog.get_logger(__name__)
+
+DRAIN_S = 10.0
+"""How long a disabled plugin's plans are waited for."""
+_POLL_S = 0.02
+
+
+@dataclass(slots=True)
+class _Live:
+    """What of a plugin is in use outside the engine."""
+
+    notifiers: list[Notifier] = field(default_factory=list)
+    panels: list[Panel] = field(default_factory=list)
+
+
+class PluginHost:
+    """The catalogue of the running bot. All methods are called on the trading loop, toggles one at a time."""
+
+    def __init__(self, setup: Setup, shell: Shell, services: Services, database: Database | None) -> None:
+        self._setup = setup
+        self._shell = shell
+        self._services = services
+        self._database = database
+        self._live: dict[str, _Live] = {}
+        self._lock = anyio.Lock()
+        self._early: list[PluginFaulted] | None = []
+        """faults from before the engine was started; None once it was"""
+        shell.on_quarantined = self.quarantined
+        shell.on_notifier_failed = self.notifier_failed
+        services.on_fault = self.service_failed
+
+    # --- the start ---
+
+    async def start(self) -> None:
+        """Bring up what is not the engine's of every plugin that is enabled; what fails is quarantined."""
+        for entry in self._setup.catalogue.enabled():
+            try:
+                await self._surround(entry.name)
+            except ArbitradeError as error:
+                self._fault(entry.name, Part.SERVICE, entry.name, str(error))
+
+    def started(self) -> None:
+        """The engine runs: it hears now of what went wrong before."""
+        early, self._early = self._early or [], None
+        for fault in early:
+            self._shell.take(fault)
+
+    async def end(self) -> None:
+        await self._services.end_all()
+
+    # --- looking ---
+
+    def entries(self) -> list[dict[str, Any]]:
+        """The catalogue as lists show it: every entry with its costs."""
+        self._setup.catalogue.refresh()
+        return [self._shown(entry) for entry in self._setup.catalogue.entries]
+
+    def show(self, name: str) -> dict[str, Any]:
+        """One entry, with its panels. Raises PluginError."""
+        self._setup.catalogue.refresh()
+        entry = self._setup.catalogue.entry(name)
+        live = self._live.get(name, _Live())
+        panels = [
+            {"name": panel.name, "title": panel.title, **msgspec.to_builtins(_content(panel, self._shell.clock()))}
+            for panel in live.panels
+        ]
+        return {**self._shown(entry), "panels": panels}
+
+    def _shown(self, entry: Entry) -> dict[str, Any]:
+        return {**msgspec.to_builtins(entry), "costs": self._shell.meter.costs(self._setup.parts.get(entry.name))}
+
+    # --- toggling ---
+
+    async def enable(self, name: str, actor: str) -> dict[str, Any]:
+        """Bring a plugin into use.
+
+        Raises:
+            ArbitradeError: why it cannot be; nothing changed.
+        """
+        async with self._lock:
+            catalogue = self._setup.catalogue
+            catalogue.refresh()
+            entry = catalogue.entry(name)
+            if entry.state is State.ENABLED:
+                return {**self._shown(entry), "changed": False}
+            refused = catalogue.why_not_enable(name)
+            if refused:
+                raise ControlError(refused)
+            began = time.perf_counter()
+            if entry.state is State.QUARANTINED and name in self._setup.parts:
+                await self._leave(name, State.DISABLED, None)
+            imported = await self._imported(name, entry)
+            catalogue.adopt(name, imported)
+            try:
+                self._setup.take_section(name)
+                await self._migrate(name)
+                parts = self._setup.register(name)
+                await self._surround(name)
+            except ArbitradeError as error:
+                await self._leave(name, State.FAILED, str(error))
+                raise
+            prepared = time.perf_counter()
+            stall_ms = self._bring_in(name, actor)
+            return {
+                **self._shown(catalogue.entry(name)),
+                "changed": True,
+                "prepared_ms": round((prepared - began) * 1e3, 3),
+                "stall_ms": stall_ms,
+                "detectors": [detector.name for detector in parts.detectors],
+            }
+
+    async def disable(self, name: str, actor: str) -> dict[str, Any]:
+        """Take a plugin out of use, once its plans have ended.
+
+        Raises:
+            ArbitradeError: why it has to stay; nothing changed.
+        """
+        async with self._lock:
+            catalogue = self._setup.catalogue
+            entry = catalogue.entry(name)
+            refused = catalogue.why_not_disable(name) or self._required(name)
+            if refused:
+                raise ControlError(refused)
+            if entry.state is State.DISABLED:
+                return {**self._shown(entry), "changed": False}
+            shell = self._shell
+            began = time.perf_counter()
+            shell.take(PluginDisabled(name, actor, shell.clock()))
+            stall_ms = round((time.perf_counter() - began) * 1e3, 3)
+            with anyio.move_on_after(DRAIN_S):
+                while shell.engine.plans_of(name):  # noqa: ASYNC110 - many ends, none has an event
+                    await anyio.sleep(_POLL_S)
+            left = shell.engine.plans_of(name)
+            await self._leave(name, State.DISABLED, None)
+            return {**self._shown(catalogue.entry(name)), "changed": True, "stall_ms": stall_ms, "plans_left": left}
+
+    # --- misbehaviour ---
+
+    def quarantined(self, command: Quarantined) -> None:
+        """The engine took an object out, or a required check; the catalogue says so."""
+        self._put_quarantined(command.plugin, f"{command.kind} {command.name!r}: {command.reason}")
+
+    def notifier_failed(self, notifier: Notifier, error: Exception) -> None:
+        plugin = next((name for name, live in self._live.items() if notifier in live.notifiers), None)
+        if plugin is not None:
+            self._live[plugin].notifiers.remove(notifier)
+            self._shell.notifiers.remove(notifier)
+            self._fault(plugin, Part.NOTIFIER, notifier.name, f"{type(error).__name__}: {error}")
+
+    def service_failed(self, plugin: str, service: str, reason: str) -> None:
+        self._fault(plugin, Part.SERVICE, service, reason)
+
+    def _fault(self, plugin: str, kind: Part, name: str, reason: str) -> None:
+        """Something outside the engine failed: it hears of it as an input, so that the journal and a replay do too."""
+        fault = PluginFaulted(plugin, kind.value, name, reason, self._shell.clock())
+        if self._early is None:
+            self._shell.take(fault)
+        else:
+            self._early.append(fault)
+
+    def _put_quarantined(self, plugin: str, reason: str) -> None:
+        if plugin != CORE and any(entry.name == plugin for entry in self._setup.catalogue.entries):
+            self._setup.catalogue.mark_quarantined(plugin, reason)
+
+    # --- steps ---
+
+    async def _imported(self, name: str, entry: Entry) -> Imported:
+        catalogue = self._setup.catalogue
+        known = catalogue.imported.get(name)
+        if known is not None:
+            return known  # another version of it needs a restart
+        return await anyio.to_thread.run_sync(partial(import_plugin, catalogue.point(name), entry.who))
+
+    async def _migrate(self, name: str) -> None:
+        folder = self._setup.catalogue.registry(self._setup.settings, {name}).migrations(name)
+        if folder is not None and self._database is not None:
+            await migrate(self._database, read(name, folder))
+
+    async def _surround(self, name: str) -> None:
+        """Notifiers, panels, services: what is not the engine's."""
+        registry = self._setup.catalogue.registry(self._setup.settings, {name})
+        notifiers = [one.thing for one in registry.notifiers()]
+        refuse_twins(name, Part.NOTIFIER, [one.name for one in notifiers], self._shell.notifiers)
+        live = self._live[name] = _Live(notifiers, [one.thing for one in registry.panels()])
+        await self._services.start(name, [one.thing for one in registry.services()])
+        self._shell.notifiers += live.notifiers
+
+    def _bring_in(self, name: str, actor: str) -> float:
+        """The one moment that trading feels; its length in ms."""
+        shell = self._shell
+        began = time.perf_counter()
+        shell.take(PluginEnabled(name, self._setup.catalogue.entry(name).version, actor, shell.clock()))
+        return round((time.perf_counter() - began) * 1e3, 3)
+
+    async def _leave(self, name: str, state: State, reason: str | None) -> None:
+        live = self._live.pop(name, _Live())
+        for notifier in live.notifiers:
+            if notifier in self._shell.notifiers:
+                self._shell.notifiers.remove(notifier)
+        await self._services.end(name)
+        self._setup.forget(name)
+        self._setup.catalogue.drop(name, state, reason)
+
+    def _required(self, name: str) -> str | None:
+        """Why the plugin's checks must stay."""
+        required = required_checks(self._setup.settings.core.risk)
+        parts = self._setup.parts.get(name, Parts())
+        own = sorted({check.name for desk in parts.desks.values() for check in desk.checks} & required)
+        if own:
+            return f"plugin {name!r} brings the required check {', '.join(own)}; shorten ARBITRADE_RISK__REQUIRED first"
+        return None
+
+
+def _content(panel: Panel, now: int) -> Content:
+    try:
+        return panel.content(now)
+    except Exception as error:  # noqa: BLE001 - foreign code: the panel shows what is wrong with it
+        return Content((Fact("error", f"{type(error).__name__}: {error}", Tone.BAD),))
