@@ -1,4 +1,4 @@
-"""The built-in plugin `core`: the shipped risk checks, the sequential executor, the paper venue, alerts to the log.
+"""The built-in plugin `core`: the shipped risk checks, the executors, the paper venue, alerts to the log.
 
 It registers through the same hooks as everybody else. Its settings are the core's own.
 """
@@ -41,7 +41,8 @@ def register_risk_checks(ctx: PluginContext[CoreSettings]) -> list[RiskCheck]:
 
 @hookimpl
 def register_executors(ctx: PluginContext[CoreSettings]) -> list[Executor]:
-    from arbitrade_core.execution.sequential import SequentialExecutor  # noqa: PLC0415 - only who trades needs it
+    from arbitrade_core.execution.rotation import RotationExecutor  # noqa: PLC0415 - only who trades needs it
+    from arbitrade_core.execution.sequential import SequentialExecutor  # noqa: PLC0415 - likewise
 
     execution = ctx.settings.execution
     return [
@@ -50,7 +51,8 @@ def register_executors(ctx: PluginContext[CoreSettings]) -> list[Executor]:
             execution.max_follow_ups,
             execution.residue_floor_valued,
             execution.stuck_after_ms * 1_000_000,
-        )
+        ),
+        RotationExecutor(),
     ]
 
 

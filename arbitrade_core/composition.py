@@ -11,7 +11,6 @@ from arbitrade_core.domain import Ns
 from arbitrade_core.engine import Engine
 from arbitrade_core.errors import SettingsError
 from arbitrade_core.journal import Stream
-from arbitrade_core.ledger import Ledger
 from arbitrade_core.market import Market
 from arbitrade_core.parts import Parts
 from arbitrade_core.planning import DeskTerms, base36
@@ -25,6 +24,7 @@ from arbitrade_core.risk.gate import Gate
 from arbitrade_core.settings import CoreSettings, Settings, load_settings
 from arbitrade_core.settings.shadows import shadow_cores
 from arbitrade_core.spi import Feed
+from arbitrade_core.subledgers import Ledgers
 
 _log = structlog.get_logger(__name__)
 
@@ -114,7 +114,7 @@ def _desk(setup: Setup, desk_id: str, settings: Settings, now: Ns, past: Past) -
     kind = setup.venue(desk_id)
     if kind.real:
         raise SettingsError([f"ARBITRADE_TRADING__VENUE is {kind.name!r}, which reaches an exchange. Allowed: paper."])
-    ledger = Ledger(desk_id)
+    ledger = Ledgers(desk_id)
     return Desk(
         desk_id=desk_id,
         terms=desk_terms(core),
@@ -122,7 +122,7 @@ def _desk(setup: Setup, desk_id: str, settings: Settings, now: Ns, past: Past) -
         recovered=past.desks.get(desk_id, Recovered()),
         gate=Gate(own_parts(setup.parts, desk_id, "checks"), required_checks(core.risk) | held_checks(past.toggles)),
         executors=own_parts(setup.parts, desk_id, "executors"),
-        venue=kind.open(desk_id, lambda asset: ledger.cash(asset) + ledger.residue(asset)),
+        venue=kind.open(desk_id, ledger.balance),
         ledger=ledger,
         stream=Stream(desk_id, past.last_seq.get(desk_id, 0)),
         epoch=base36(now // 1_000_000),

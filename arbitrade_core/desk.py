@@ -23,6 +23,7 @@ from arbitrade_core.domain import (
     PairId,
     Plan,
     PlanKind,
+    Rotation,
     Severity,
     Side,
 )
@@ -30,16 +31,16 @@ from arbitrade_core.events import BookUpdate, Clockwork, Thresholds
 from arbitrade_core.execution.conductor import Conductor
 from arbitrade_core.funnel import Appearances, DeskFunnel, Reached
 from arbitrade_core.journal import Record, Stream
-from arbitrade_core.ledger import Ledger
 from arbitrade_core.legs import factor
 from arbitrade_core.market import Market
-from arbitrade_core.money import BPS, ONE, ZERO
+from arbitrade_core.money import BPS, ONE, ZERO, plain
 from arbitrade_core.parts import DeskParts
-from arbitrade_core.planning import STOPPED_AT, DeskTerms, numbered, plan_for
-from arbitrade_core.records import balances_record, drop_record, fees_record, high_water_record, plan_record
+from arbitrade_core.planning import STOPPED_AT, DeskTerms, numbered, plan_for, plan_rotation
+from arbitrade_core.records import amounts, balances_record, drop_record, fees_record, high_water_record, plan_record
 from arbitrade_core.recovery import Recovered
 from arbitrade_core.risk.gate import Alarm, Approved, Gate
 from arbitrade_core.spi import Executor, MarketView, Refused, Venue
+from arbitrade_core.subledgers import Ledgers
 
 
 class DeskPort(Protocol):
@@ -74,6 +75,9 @@ STALENESS_CHECK = "book_health"
 """The check whose refusals are the funnel's `stale`; it is asked again at the last look."""
 
 
+type Proposal = Candidate | Rotation
+
+
 class Desk:
     """Implements `spi.DeskView`."""
 
@@ -87,7 +91,7 @@ class Desk:
         gate: Gate,
         executors: Sequence[Executor],
         venue: Venue,
-        ledger: Ledger,
+        ledger: Ledgers,
         stream: Stream,
         epoch: str,
     ) -> None:
@@ -163,9 +167,27 @@ class Desk:
         self._executors.clear()
         self._executors |= _by_kind(self._offered)
 
+    def fund(self, strategy: str, allocation: Mapping[str, Decimal], now: Ns) -> None:
+        """Hand a strategy what it works with, as far as it is there; the same allocation again moves nothing."""
+        before = self.ledger.accounts()
+        missing = self.ledger.fund(strategy, allocation)
+        if self.ledger.accounts() != before:
+            data = {
+                "desk": self.id,
+                "strategy": strategy,
+                "allocation": amounts(allocation),
+                "missing": amounts(missing),
+            }
+            self._journal("allocate", now, data)
+            self.journal_balances(now)
+        if missing:
+            lacking = ", ".join(f"{plain(amount)} {asset}" for asset, amount in missing.items())
+            text = f"desk {self.id} lacks {lacking} of what strategy {strategy!r} is to work with; it works with less"
+            self._port.notify(Severity.WARNING, "desk.allocation", text, now)
+
     # --- deciding ---
 
-    def consider(self, candidates: Sequence[Candidate], now: Ns) -> None:
+    def consider(self, candidates: Sequence[Proposal], now: Ns) -> None:
         """Price all, best first ask the gate; each approval leaves less for the next (TRADING 6)."""
         self._now = now
         plans = self._priced(self._free(candidates, now), now)
@@ -185,9 +207,9 @@ class Desk:
                 else:
                     self._rest(candidate.key, verdict, verdict.until_ns)
 
-    def _free(self, candidates: Sequence[Candidate], now: Ns) -> list[Candidate]:
+    def _free(self, candidates: Sequence[Proposal], now: Ns) -> list[Proposal]:
         """Those that no open plan is on, and that are not resting: pricing the others would change nothing."""
-        free: list[Candidate] = []
+        free: list[Proposal] = []
         for candidate in candidates:
             resting = self._resting.get(candidate.key)
             if self.conductor.carries(candidate.key):
@@ -208,13 +230,16 @@ class Desk:
 
         self._port.clockwork.at(until_ns, over)
 
-    def _priced(self, candidates: Sequence[Candidate], now: Ns) -> list[tuple[Candidate, Plan]]:
-        plans = []
+    def _priced(self, candidates: Sequence[Proposal], now: Ns) -> list[tuple[Proposal, Plan]]:
+        plans: list[tuple[Proposal, Plan]] = []
         for candidate in candidates:
-            priced = plan_for(candidate, self, now)
+            if isinstance(candidate, Rotation):
+                priced = plan_rotation(candidate, self, now)
+            else:
+                priced = plan_for(candidate, self, now)
             if isinstance(priced, Plan):
                 plans.append((candidate, priced))
-            else:
+            elif priced is not None:
                 stage = STOPPED_AT[priced.stage]
                 self.funnel.count(candidate.key, stage)
                 self.last_stop[candidate.key] = priced.reason
@@ -222,7 +247,7 @@ class Desk:
                 self._port.appearances.reached(candidate.key, stage, words, priced.edge_bps)
         return plans
 
-    def _refused(self, candidate: Candidate, refused: Refused, edge_bps: Decimal | None, now: Ns) -> None:
+    def _refused(self, candidate: Proposal, refused: Refused, edge_bps: Decimal | None, now: Ns) -> None:
         """Count it, keep why, and tell it once an appearance."""
         stage = Reached.STALE if refused.check == STALENESS_CHECK else Reached.REFUSED
         self.funnel.count(candidate.key, stage, None if stage is Reached.STALE else refused.check)
@@ -432,8 +457,8 @@ class Desk:
     def consecutive_failures(self) -> int:
         return self.conductor.history.failures_in_a_row(self._now)
 
-    def available(self, asset: str) -> Decimal:
-        return self.ledger.cash(asset) - self.conductor.held(asset)
+    def available(self, asset: str, strategy: str = "") -> Decimal:
+        return self.ledger.of(strategy).cash(asset) - self.conductor.held(asset, strategy)
 
     def residue(self, asset: str) -> Decimal:
         return self.conductor.residue.unpromised(asset)

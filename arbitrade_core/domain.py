@@ -180,12 +180,33 @@ class Candidate(msgspec.Struct, frozen=True):
     """product of the gross rates: ranks, never orders"""
 
 
+class Rotation(msgspec.Struct, frozen=True):
+    """What a strategy with an inventory of its own wants: some of one asset turned into another (TRADING 37).
+
+    A wish, not an amount: whatever the desk's sub-ledger of the strategy holds of the spent asset above `keep` is
+    turned, as far as the books give `min_rate`. It is offered again until it is withdrawn, so what did not fill is
+    tried again, and a desk that holds no more than `keep` has nothing to do.
+    """
+
+    strategy: str
+    key: str
+    legs: tuple[LegId, ...]
+    """a chain, each spending what the one before gets; its end is another asset than its start"""
+    keep: Decimal
+    """of the asset that the first leg spends"""
+    min_rate: Decimal
+    """least of the last asset for each unit of the first, after fees: the price bound of the whole chain"""
+    reason: str
+    """`entry`, `exit`, `stop` ..., for the journal"""
+
+
 # --- plans --------------------------------------------------------------------------------------------------
 
 
 class PlanKind(StrEnum):
     CYCLE = "cycle"
     POSITION = "position"
+    """legs that turn one asset of a strategy's inventory into another"""
     SWEEP = "sweep"
     """one leg that turns residue back into a start asset"""
 
@@ -240,13 +261,14 @@ class Plan:
     start: Decimal
     """reserved of the start asset"""
     end: Decimal
-    """expected, buffers not counted"""
+    """expected, buffers not counted; of the start asset, but for a position: of what its last leg gets"""
     legs: tuple[PlanLeg, ...]
     certificate: Certificate | None
     edge_bps: Decimal
     """expected, after fees, rounding and depth; before buffers"""
     profit_valued: Decimal
-    """expected profit in the valuation asset, after buffers: ranks and is compared with min_profit"""
+    """expected profit in the valuation asset, after buffers: ranks and is compared with min_profit. Of a position: what
+    turning the inventory costs by today's marks, below 0 as a rule; its gain is the strategy's to expect"""
     notional_valued: Decimal
     valuation_asset: str
     fees_id: str

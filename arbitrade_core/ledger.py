@@ -140,6 +140,10 @@ class Ledger:
 
     # --- reading ---
 
+    def assets(self) -> list[str]:
+        """Every asset that was ever booked."""
+        return sorted(self._accounts)
+
     def cash(self, asset: str) -> Decimal:
         return self._amount(asset, Account.CASH)
 

@@ -1,14 +1,14 @@
 """From a candidate to a plan: the best rotation at a desk's fees, balance and limits; or why there is none."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Protocol
 
-from arbitrade_core.domain import Candidate, Ns, Plan, PlanKind, PlanLeg
+from arbitrade_core.domain import Candidate, Ns, Plan, PlanKind, PlanLeg, Rotation
 from arbitrade_core.funnel import Reached
-from arbitrade_core.money import ZERO, floor_to, ratio, unit
-from arbitrade_core.pricing import LegInput, Priced, Stage, Stopped, Terms, price_cycle
+from arbitrade_core.money import BPS, ZERO, floor_decimals, floor_to, ratio, unit
+from arbitrade_core.pricing import LegInput, Priced, PricedLeg, Stage, Stopped, Terms, price_cycle, price_rotation
 from arbitrade_core.spi import DeskView
 
 
@@ -42,7 +42,7 @@ STOPPED_AT = {
 
 
 def plan_for(candidate: Candidate, desk: PlanningDesk, now: Ns) -> Plan | Stopped:
-    """The best rotation that starts in an asset we start in; else the stop that came furthest."""
+    """The best turn of the cycle that starts in an asset we start in; else the stop that came furthest."""
     legs = [desk.market.leg(leg) for leg in candidate.legs]
     starts = [_start(turn, leg.spends, desk) for turn, leg in enumerate(legs) if leg.spends in desk.terms.start_assets]
     best: Plan | Stopped | None = None
@@ -109,20 +109,7 @@ def _plan(candidate: Candidate, priced: Priced, mark: Decimal, desk: PlanningDes
         start_asset=priced.legs[0].leg.spends,
         start=priced.start,
         end=priced.end,
-        legs=tuple(
-            PlanLeg(
-                order_id="",
-                leg=leg.leg,
-                qty=leg.qty,
-                limit=leg.limit,
-                fee=leg.fee,
-                top=leg.top,
-                average=leg.average,
-                spend=leg.spend,
-                get=leg.get,
-            )
-            for leg in priced.legs
-        ),
+        legs=_plan_legs(priced.legs),
         certificate=priced.certificate,
         edge_bps=priced.edge_bps,
         profit_valued=priced.buffered_profit * mark,
@@ -130,6 +117,74 @@ def _plan(candidate: Candidate, priced: Priced, mark: Decimal, desk: PlanningDes
         valuation_asset=desk.valuation_asset,
         fees_id=desk.fees.id,
         decided_ns=now,
+    )
+
+
+def plan_rotation(rotation: Rotation, desk: PlanningDesk, now: Ns) -> Plan | Stopped | None:
+    """As much of the wish as the strategy's allocation, the desk's limits and the books allow; or why nothing.
+
+    None: there is nothing to do, the strategy holds no more than it keeps.
+    """
+    legs = [desk.market.leg(leg) for leg in rotation.legs]
+    start_asset, end_asset = legs[0].spends, legs[-1].gets
+    marks = {asset: desk.market.mark(asset, desk.valuation_asset) for asset in (start_asset, end_asset)}
+    mark, end_mark = marks[start_asset], marks[end_asset]
+    if mark is None or end_mark is None:
+        missing = next(asset for asset, known in marks.items() if known is None)
+        return Stopped(Stage.FEES, f"{missing} has no mark in {desk.valuation_asset}", None)
+    amount = desk.available(start_asset, rotation.strategy) - rotation.keep
+    if desk.terms.max_notional_valued is not None:
+        amount = min(amount, ratio(desk.terms.max_notional_valued, mark))
+    amount = floor_to(amount, unit(12))
+    if amount <= 0:
+        return None
+    inputs: list[LegInput] = []
+    for leg in legs:
+        fee = desk.fee(leg.symbol)
+        if fee is None:
+            return Stopped(Stage.FEES, f"no fee is known for {leg.symbol}", None)
+        inputs.append(LegInput(leg, desk.market.pairs[leg.pair_id], desk.depth(leg.id), fee))
+    priced = price_rotation(inputs, amount, rotation.min_rate, desk.terms.pricing)
+    if isinstance(priced, Stopped):
+        return priced
+    assert desk.fees is not None
+    spent, got = priced.legs[0].spend, priced.legs[-1].get
+    before, change = spent * mark, got * end_mark - spent * mark
+    return Plan(
+        id="",
+        desk_id=desk.id,
+        strategy=rotation.strategy,
+        kind=PlanKind.POSITION,
+        key=rotation.key,
+        start_asset=start_asset,
+        start=priced.start,
+        end=got,
+        legs=_plan_legs(priced.legs),
+        certificate=None,
+        edge_bps=floor_decimals(ratio(change, before) / BPS, 6) if before else ZERO,
+        profit_valued=change,
+        notional_valued=priced.start * mark,
+        valuation_asset=desk.valuation_asset,
+        fees_id=desk.fees.id,
+        decided_ns=now,
+    )
+
+
+def _plan_legs(legs: Sequence[PricedLeg]) -> tuple[PlanLeg, ...]:
+    """Without order ids yet."""
+    return tuple(
+        PlanLeg(
+            order_id="",
+            leg=leg.leg,
+            qty=leg.qty,
+            limit=leg.limit,
+            fee=leg.fee,
+            top=leg.top,
+            average=leg.average,
+            spend=leg.spend,
+            get=leg.get,
+        )
+        for leg in legs
     )
 
 

@@ -6,7 +6,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 
-from arbitrade_core.domain import FeeSnapshot, Fill, Order, Plan, PlanLeg
+from arbitrade_core.domain import FeeSnapshot, Fill, Order, Plan, PlanKind, PlanLeg
 from arbitrade_core.journal import Fields
 from arbitrade_core.money import plain
 from arbitrade_core.spi import Outcome
@@ -137,14 +137,16 @@ def end_record(
     residue: Mapping[str, Decimal],
     attribution: Iterable[Fields],
 ) -> Fields:
+    position = plan.kind is PlanKind.POSITION
     profit = pnl.get(plan.start_asset, Decimal(0))
+    brought = pnl.get(plan.legs[-1].leg.gets, Decimal(0)) if position else plan.start + profit
     return {
         "plan": plan.id,
         "desk": plan.desk_id,
         "outcome": outcome.kind,
         "note": outcome.note,
-        "realised_end": plain(plan.start + profit),
-        "profit": plain(profit),
+        "realised_end": plain(brought),
+        "profit": None if position else plain(profit),
         "profit_valued": None if profit_valued is None else plain(profit_valued),
         "pnl": amounts(pnl),
         "residue": amounts(residue),

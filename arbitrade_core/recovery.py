@@ -10,11 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from arbitrade_core.domain import Fee, FeeCurrency, Fill, LedgerRow, Leg, Ns, Order, Side
+from arbitrade_core.domain import Fee, FeeCurrency, Fill, LedgerRow, Leg, Ns, Order, PlanKind, Side
 from arbitrade_core.journal import Fields
 from arbitrade_core.ledger import Ledger
 from arbitrade_core.legs import base_fee_rate, quote_fee_rate
 from arbitrade_core.money import ONE, ZERO, exact, plain, ratio
+from arbitrade_core.subledgers import Ledgers
 
 INTERRUPTED = "interrupted"
 
@@ -108,10 +109,12 @@ def rebuilt(journalled: Journalled, desk_id: str, now: Ns) -> Recovered:
     """The desk that the journal tells of; what was open is ended at `now`."""
     accounts = [(row["asset"], row["account"], Decimal(row["amount"])) for row in journalled.balances["accounts"]]
     with exact():
-        ledger = Ledger(desk_id)
-        ledger.restore(accounts)
+        ledgers = Ledgers(desk_id)
+        ledgers.restore(accounts)
+        strategies = {plan["id"]: plan["strategy"] for plan in journalled.open_plans}
         for data in journalled.late_fills:
             order, fill = _fill(data)
+            ledger = ledgers.of(strategies.get(order.plan_id, ""))
             ledger.book_fill(order, fill)
             _take_residue(ledger, order)
         records = [("order", _interrupted_order(desk_id, order)) for order in journalled.open_orders]
@@ -119,10 +122,10 @@ def rebuilt(journalled: Journalled, desk_id: str, now: Ns) -> Recovered:
         for plan in journalled.open_plans:
             changes = _changes(plan, journalled.fills)
             value = value_of_interrupted(plan, changes)
-            records.append(("end", _interrupt(ledger, plan, changes, value)))
+            records.append(("end", _interrupt(ledgers.of(plan["strategy"]), plan, changes, value)))
             past.append(PastPlan(plan["key"], plan["decided_ns"], now, INTERRUPTED, value))
         return Recovered(
-            accounts=ledger.accounts(),
+            accounts=ledgers.accounts(),
             interrupted=records,
             past=past,
             orders=_past_orders(journalled),
@@ -212,12 +215,16 @@ def _changes(plan: Fields, fills: Sequence[Fields]) -> dict[str, Decimal]:
 
 def _interrupt(ledger: Ledger, plan: Fields, changes: Mapping[str, Decimal], value: Decimal) -> Fields:
     """Put what an unended plan holds to residue; its `end` record."""
-    residue = {asset: amount for asset, amount in changes.items() if amount > 0 and asset != plan["start_asset"]}
+    passing = plan["kind"] != PlanKind.POSITION  # a position's assets are the strategy's inventory
+    residue = {
+        asset: amount for asset, amount in changes.items() if passing and amount > 0 and asset != plan["start_asset"]
+    }
     for asset, amount in residue.items():
         left = min(amount, ledger.cash(asset))
         if left > 0:
             ledger.to_residue(plan["id"], asset, left)
-    note = "the process ended while the plan was under way; what it held is residue" if changes else "nothing was sent"
+    held = "; what it held is residue" if passing else ""
+    note = f"the process ended while the plan was under way{held}" if changes else "nothing was sent"
     return {
         "plan": plan["id"],
         "desk": ledger.desk_id,

@@ -64,7 +64,7 @@ def profit_and_loss(desk: Desk) -> dict[str, Any]:
     """Trading, revaluation and flows apart (TRADING 23). Call under `money.exact()`."""
     results = desk.conductor.results
     changes: dict[str, Decimal] = {}
-    for asset, account, amount in desk.ledger.accounts():
+    for asset, account, amount in desk.ledger.totals():
         if account in ("market", "fees", "rounding"):
             changes[asset] = changes.get(asset, ZERO) - amount
     return {
@@ -73,7 +73,7 @@ def profit_and_loss(desk: Desk) -> dict[str, Any]:
         "trading": plain(results.trading),
         "revaluation": None if results.revaluation is None else plain(results.revaluation),
         "flows": plain(results.flows),
-        "residue": {asset: plain(amount) for asset, account, amount in desk.ledger.accounts() if account == "residue"},
+        "residue": {asset: plain(amount) for asset, account, amount in desk.ledger.totals() if account == "residue"},
     }
 
 

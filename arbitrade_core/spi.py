@@ -34,7 +34,7 @@ from arbitrade_core.events import BookUpdate, Clockwork, ConnId
 
 if TYPE_CHECKING:
     from arbitrade_core.book import Book, Level
-    from arbitrade_core.execution.lifecycle import Run, RunEvent
+    from arbitrade_core.lifecycle import Run, RunEvent
 
 # --- what plugins read --------------------------------------------------------------------------------------
 
@@ -111,8 +111,8 @@ class DeskView(Protocol):
 
     @property
     def consecutive_failures(self) -> int: ...
-    def available(self, asset: str) -> Decimal:
-        """Balance that no open plan holds."""
+    def available(self, asset: str, strategy: str = "") -> Decimal:
+        """Balance that no open plan holds: of the strategy's own allocation when it has one, else of the rest."""
         ...
 
     def residue(self, asset: str) -> Decimal: ...

@@ -28,7 +28,10 @@ from arbitrade_core.domain import (
 from arbitrade_core.errors import InvariantError, ProtocolError
 from arbitrade_core.events import Clockwork
 from arbitrade_core.execution.history import Ended, History, attributed, broken_certificate
-from arbitrade_core.execution.lifecycle import (
+from arbitrade_core.execution.residue import ResiduePromises
+from arbitrade_core.journal import Fields, Record, Stream
+from arbitrade_core.ledger import odd_rounding
+from arbitrade_core.lifecycle import (
     FollowUpDurable,
     Go,
     OrderRecord,
@@ -41,9 +44,6 @@ from arbitrade_core.execution.lifecycle import (
     is_repeat,
     order_state_after,
 )
-from arbitrade_core.execution.residue import ResiduePromises
-from arbitrade_core.journal import Fields, Record, Stream
-from arbitrade_core.ledger import Ledger, odd_rounding
 from arbitrade_core.money import ZERO, plain
 from arbitrade_core.pnl import Results
 from arbitrade_core.records import end_record, fill_record, order_intent, order_record, wait_record
@@ -61,6 +61,7 @@ from arbitrade_core.spi import (
     Venue,
     Wait,
 )
+from arbitrade_core.subledgers import Ledgers
 
 NOTICE_NS = 1_000_000_000
 """Inventory that waits longer is told to people (RELIABILITY 6)."""
@@ -69,7 +70,7 @@ NOTICE_NS = 1_000_000_000
 class Account(DeskView, Protocol):
     """The desk as its conductor knows it: the view, and what the end of a plan does to it."""
 
-    ledger: Ledger
+    ledger: Ledgers
     venue: Venue
 
     def ban(self, leg: LegId, reason: str, now: Ns) -> None: ...
@@ -117,7 +118,7 @@ class Conductor:
         """by plan: the one that began it ends it, whoever takes new plans by then"""
         self._waits: dict[str, int] = {}
         """by plan: the timer after which its executor is asked again"""
-        self.residue = ResiduePromises(account.ledger, account.market)
+        self.residue = ResiduePromises(account.ledger.main, account.market)
 
     # --- admission ---
 
@@ -202,7 +203,7 @@ class Conductor:
         self._step(run, event, now)
 
     def _book(self, run: Run, order: Order, fill: Fill, now: Ns) -> None:
-        ledger, market = self._account.ledger, self._account.market
+        ledger, market = self._account.ledger.of(run.plan.strategy), self._account.market
         booked = ledger.book_fill(order, fill)
         self._journal("fill", now, fill_record(order, fill))
         if booked is None:
@@ -325,17 +326,15 @@ class Conductor:
         run.move(RunState(outcome.kind))
         run.note = outcome.note
         run.ended_ns = now
-        ledger = self._account.ledger
+        ledger = self._account.ledger.of(plan.strategy)
         changes = ledger.plan_changes(plan.id)
-        residue = {
-            asset: amount for asset, amount in sorted(run.holdings.items()) if asset != plan.start_asset and amount > 0
-        }
+        residue = _left_behind(run)
         for asset, amount in residue.items():
             ledger.to_residue(plan.id, asset, amount)
         run.holdings.clear()
         result = self.history.ends(run, outcome, changes, now)
         ledger.forget_plan(plan.id)
-        self.results.revalue(ledger.balances(), self._mark)
+        self.results.revalue(self._account.ledger.balances(), self._mark)
         pairs = self._account.market.pairs
         attribution = [attributed(run, leg, pairs[leg.leg.pair_id]) for leg in plan.legs]
         data = end_record(
@@ -390,9 +389,12 @@ class Conductor:
         """Whether a plan on this cycle is open: the same opportunity is not taken twice at once."""
         return any(run.plan.key == key for run in self._runs.values())
 
-    def held(self, asset: str) -> Decimal:
-        """What open plans hold of an asset; nobody else may spend it."""
-        return sum((run.holdings.get(asset, ZERO) for run in self._runs.values()), ZERO)
+    def held(self, asset: str, strategy: str) -> Decimal:
+        """What open plans hold of an asset in that strategy's ledger; nobody else may spend it."""
+        ledgers = self._account.ledger
+        own = ledgers.of(strategy)
+        runs = (run for run in self._runs.values() if ledgers.of(run.plan.strategy) is own)
+        return sum((run.holdings.get(asset, ZERO) for run in runs), ZERO)
 
     def _mark(self, asset: str) -> Decimal | None:
         return self._account.market.mark(asset, self._account.valuation_asset)
@@ -407,3 +409,11 @@ class Conductor:
 
     def _journal(self, kind: str, now: Ns, data: Fields) -> None:
         self._port.append(self._stream.record(kind, now, data))
+
+
+def _left_behind(run: Run) -> dict[str, Decimal]:
+    """What an ended plan holds of assets that it only passes through. A position's are the strategy's inventory."""
+    if run.plan.kind is PlanKind.POSITION:
+        return {}
+    start = run.plan.start_asset
+    return {asset: amount for asset, amount in sorted(run.holdings.items()) if asset != start and amount > 0}

@@ -12,8 +12,8 @@ from decimal import Decimal
 
 from arbitrade_core.attribution import attribute
 from arbitrade_core.domain import Ns, Pair, Plan, PlanLeg
-from arbitrade_core.execution.lifecycle import OrderRecord, OrderState, Run
 from arbitrade_core.journal import Fields
+from arbitrade_core.lifecycle import OrderRecord, OrderState, Run
 from arbitrade_core.money import ZERO, plain
 from arbitrade_core.pnl import DAY_NS, HOUR_NS, Result, Results
 from arbitrade_core.recovery import INTERRUPTED, PastOrder, PastPlan

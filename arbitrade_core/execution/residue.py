@@ -4,10 +4,10 @@ from decimal import Decimal
 
 from arbitrade_core.domain import Order
 from arbitrade_core.errors import InvariantError
-from arbitrade_core.execution.lifecycle import Run
 from arbitrade_core.execution.remaining import rounding_fills
 from arbitrade_core.ledger import Ledger
 from arbitrade_core.legs import most_spent
+from arbitrade_core.lifecycle import Run
 from arbitrade_core.money import ZERO, plain, unit
 from arbitrade_core.spi import MarketView
 

@@ -11,7 +11,11 @@ from decimal import Decimal
 from typing import assert_never
 
 from arbitrade_core.domain import Done, Fill, Ns, Order, PlanKind, Rejected
-from arbitrade_core.execution.lifecycle import (
+from arbitrade_core.execution.remaining import Remaining, divide_up, rounding_fills
+from arbitrade_core.execution.settle import NoWay, Offer, Planner, TooSmall
+from arbitrade_core.ledger import booked_rows
+from arbitrade_core.legs import most_spent, tradable_qty
+from arbitrade_core.lifecycle import (
     FollowUpDurable,
     Go,
     OrderRecord,
@@ -21,10 +25,6 @@ from arbitrade_core.execution.lifecycle import (
     Stake,
     Woken,
 )
-from arbitrade_core.execution.remaining import Remaining, divide_up, rounding_fills
-from arbitrade_core.execution.settle import NoWay, Offer, Planner, TooSmall
-from arbitrade_core.ledger import booked_rows
-from arbitrade_core.legs import most_spent, tradable_qty
 from arbitrade_core.money import ZERO, plain, unit
 from arbitrade_core.spi import Action, BanLeg, DeskView, Finish, FollowUp, HaltDesk, Outcome, Place, Wait
 

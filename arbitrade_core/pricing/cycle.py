@@ -13,10 +13,11 @@ import msgspec
 from arbitrade_core.book import Level
 from arbitrade_core.domain import Certificate, Side
 from arbitrade_core.errors import InvariantError
-from arbitrade_core.legs import AtLimit, at_limit, factor, limit_ticks, tradable_qty, walk
+from arbitrade_core.legs import factor, limit_ticks
 from arbitrade_core.money import BPS, ONE, exact, floor_decimals, plain, ratio
-from arbitrade_core.pricing.messages import LegInput, Priced, PricedLeg, Stage, Stopped, Terms
+from arbitrade_core.pricing.messages import LegInput, Priced, Stage, Stopped, Terms
 from arbitrade_core.pricing.sizing import LimitedLeg, Sized, TooSmall, limited, size_legs
+from arbitrade_core.pricing.tight import tightened, top_level
 from arbitrade_core.pricing.walk import Depths, Ladder, rank_depths
 
 _EDGE_DECIMALS = 6
@@ -35,7 +36,7 @@ def price_cycle(legs: Sequence[LegInput], budget: Decimal, terms: Terms, min_pro
     rate = 1.0
     tops: list[Level] = []
     for leg in legs:
-        top = _top(leg, terms.max_levels)
+        top = top_level(leg, terms.max_levels)
         if top is None:
             side = "asks" if leg.leg.side is Side.BUY else "bids"
             return Stopped(Stage.DEPTH, f"{leg.pair.symbol}: no {side} left to take", None)
@@ -76,13 +77,6 @@ def _check_cycle(legs: Sequence[LegInput]) -> str:
         path = " ".join(str(leg.leg) for leg in legs)
         raise InvariantError(f"legs [{path}] are no cycle: each must spend what the one before gets, none twice")
     return starts[0]
-
-
-def _top(leg: LegInput, max_levels: int) -> Level | None:
-    for level in leg.levels[:max_levels]:
-        if level[1] > 0:
-            return level
-    return None
 
 
 # --- rounding -----------------------------------------------------------------------------------------------
@@ -138,36 +132,17 @@ def _plan_at(legs: Sequence[LegInput], depths: Depths, budget: Decimal, terms: T
 
 
 def _certified(at: Sequence[LimitedLeg], sized: Sized, terms: Terms, kept: Decimal) -> Priced:
-    """The plan at these sizes: limits no worse than the worst level touched, expectations from the walks.
-
-    Limits only move towards us here, so what `size_legs` certified stays certified. Every size is within depth, so
-    InvariantError would be a bug of ours.
-    """
-    priced: list[PricedLeg] = []
-    lines: list[AtLimit] = []
-    for given, qty in zip(at, sized.qtys, strict=True):
-        leg = given.leg
-        side, pair = leg.leg.side, leg.pair
-        top, walked = _top(leg, terms.max_levels), walk(pair, leg.fee, leg.levels[: terms.max_levels], qty)
-        if top is None or walked is None:
-            raise InvariantError(f"{pair.symbol}: sized {qty} {pair.base} beyond the depth of {leg.levels}")
-        worst = pair.price(limit_ticks(side, pair, walked.worst_ticks))
-        if worst != given.limit and tradable_qty(pair, qty, worst):  # a cheaper buy may fall below cost_min
-            limit, line = worst, at_limit(side, pair, leg.fee, worst, terms.rounding_fills)
-        else:
-            limit, line = given.limit, given.lines
-        lines.append(line)
-        spend, get = walked.spend(side), walked.get(side)
-        priced.append(PricedLeg(leg.leg, qty, limit, leg.fee, pair.price(top[0]), walked.average, spend, get))
-
-    start, end_floor = lines[0].most_spent(sized.qtys[0]), lines[-1].least_got(sized.qtys[-1])
-    spent, got = priced[0].spend, priced[-1].get
+    """The plan at these sizes, with expectations from the walks."""
+    tight = tightened(at, sized.qtys, terms.max_levels, terms.rounding_fills)
+    spent, got = tight.legs[0].spend, tight.legs[-1].get
     profit = got - spent
     return Priced(
-        legs=tuple(priced),
-        start=start,
-        end=start + profit,
-        certificate=Certificate(start, end_floor, start * terms.margin_bps * BPS, terms.rounding_fills),
+        legs=tight.legs,
+        start=tight.start,
+        end=tight.start + profit,
+        certificate=Certificate(
+            tight.start, tight.end_floor, tight.start * terms.margin_bps * BPS, terms.rounding_fills
+        ),
         edge_bps=_edge_bps(profit, spent),
         profit=profit,
         buffered_profit=got * kept - spent,

@@ -121,35 +121,61 @@ type Depths = list[tuple[int, int]]
 """Per leg: limit in ticks on the order grid, and the lots within it (whole order lots)."""
 
 
+class Chain:
+    """The sizes worth a look, each a level deeper somewhere than the one before: from the tops to where `stop` ends it.
+
+    `ladders` stand at their first levels; `budget` is in the asset that the first leg spends; `stop` is the least that
+    must come out for each unit put in, at the limits.
+    """
+
+    def __init__(self, ladders: Sequence[Ladder], budget: float, stop: float) -> None:
+        self._ladders = ladders
+        self._opened: list[int] = []
+        """which leg was opened, step by step"""
+        self.sizes: list[tuple[float, float]] = []
+        """by step: what is spent of the first asset, what is got of the last, at the levels' own prices"""
+        first, last = ladders[0], ladders[-1]
+        backwards = list(enumerate(ladders))[::-1]
+        while True:
+            end, binding = math.inf, -1
+            rate = 1.0
+            for index, ladder in backwards:
+                brings = ladder.brings * rate
+                if brings < end:
+                    end, binding = brings, index
+                rate *= ladder.rate
+            if rate <= stop:
+                break
+            if budget * rate < end:
+                end, binding = budget * rate, -1
+            self.sizes.append((first.spends(end / rate / first.need), last.gets(end / last.give)))
+            if binding < 0 or not ladders[binding].deepen():
+                break
+            self._opened.append(binding)
+
+    def depths(self, step: int) -> Depths:
+        """How deep each leg goes at that step."""
+        depths = [self._opened[:step].count(index) for index in range(len(self._ladders))]
+        return [(ladder.limits[depth], ladder.caps[depth]) for ladder, depth in zip(self._ladders, depths, strict=True)]
+
+
 def rank_depths(ladders: Sequence[Ladder], budget: float, stop: float, wanted: float) -> Iterator[Depths]:
     """The depths worth trying, best first; none when the tops do not return more than `stop`.
 
     Best is the highest expected profit among those that return at least `wanted` on the whole, then among the
-    rest: a desk that asks for an edge gets the smaller size that has it. `ladders` stand at their first levels;
-    `budget` is in the asset that the first leg spends; returns are factors (1.0005 is 5 bps).
+    rest: a desk that asks for an edge gets the smaller size that has it. Arguments as for `Chain`, returns are
+    factors (1.0005 is 5 bps).
     """
-    first, last = ladders[0], ladders[-1]
-    backwards = list(enumerate(ladders))[::-1]
-    found: list[tuple[bool, float, int]] = []
-    opened: list[int] = []
-    while True:
-        end, binding = math.inf, -1
-        rate = 1.0
-        for index, ladder in backwards:
-            brings = ladder.brings * rate
-            if brings < end:
-                end, binding = brings, index
-            rate *= ladder.rate
-        if rate <= stop:
-            break
-        if budget * rate < end:
-            end, binding = budget * rate, -1
-        spent, got = first.spends(end / rate / first.need), last.gets(end / last.give)
-        found.append((got >= spent * wanted, got - spent, len(opened)))
-        if binding < 0 or not ladders[binding].deepen():
-            break
-        opened.append(binding)
-    found.sort(reverse=True)
-    for _, _, steps in found:
-        depths = [opened[:steps].count(index) for index in range(len(ladders))]
-        yield [(ladder.limits[depth], ladder.caps[depth]) for ladder, depth in zip(ladders, depths, strict=True)]
+    chain = Chain(ladders, budget, stop)
+    ranked = sorted(
+        ((got >= spent * wanted, got - spent, step) for step, (spent, got) in enumerate(chain.sizes)), reverse=True
+    )
+    for _, _, step in ranked:
+        yield chain.depths(step)
+
+
+def deepest_first(ladders: Sequence[Ladder], budget: float, stop: float) -> Iterator[Depths]:
+    """The depths from the largest size to the smallest: for who wants to turn as much as the price bound allows."""
+    chain = Chain(ladders, budget, stop)
+    for step in reversed(range(len(chain.sizes))):
+        yield chain.depths(step)

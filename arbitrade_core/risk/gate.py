@@ -64,7 +64,9 @@ class Gate:
         self.missing = tuple(sorted(set(required) - set(self.names)))
         """required checks that are not there: while there are any, everything is refused"""
         self._required = frozenset(required)
-        self._on_fault = on_fault
+        self.on_fault = on_fault
+        self._held: dict[str, str] = {}
+        """checks that misbehaved, and how: they are not asked again, and refuse everything"""
 
     def review(self, plan: Plan, desk: DeskView, now: Ns) -> Approved | Refused:
         """May it be carried out? It must not be among `desk.open_plans` yet, nor its start held for it."""
@@ -90,17 +92,34 @@ class Gate:
         return Refused(GATE, f"required check is missing: {name}") if name in self._required else None
 
     def without(self, names: Collection[str]) -> "Gate":
-        """The same gate less the checks of a quarantined plugin. Required ones stay required."""
+        """The same gate less the checks of a plugin that was disabled. Required ones stay required."""
         left = [check for name, check in self._checks if name not in names]
-        return Gate(left, self._required, self._on_fault)
+        return self._with(left, {name: reason for name, reason in self._held.items() if name not in names})
+
+    def along_with(self, checks: Sequence[RiskCheck]) -> "Gate":
+        """The same gate with more checks, asked last. Those that were held and come anew get another chance."""
+        names = {check.name for check in checks}
+        known = [check for name, check in self._checks if name not in names]
+        return self._with([*known, *checks], {name: why for name, why in self._held.items() if name not in names})
+
+    def hold(self, name: str, reason: str) -> None:
+        """The check misbehaved: while it is here it is not asked any more, and refuses (RELIABILITY 14)."""
+        self._held[name] = reason
+
+    def _with(self, checks: Sequence[RiskCheck], held: dict[str, str]) -> "Gate":
+        gate = Gate(checks, self._required, self.on_fault)
+        gate._held = held
+        return gate
 
     def _ask(self, name: str, check: RiskCheck, plan: Plan, desk: DeskView, now: Ns) -> Refused | None:
+        if name in self._held:
+            return Refused(name, f"the check is quarantined: {self._held[name]}; enable its plugin anew, or disable it")
         try:
             answer: Any = check.check(plan, desk, now)
             if answer is None or isinstance(answer, Refused):
                 return answer
             raise TypeError(f"answered {answer!r}; a risk check answers None or Refused(check, reason)")
         except Exception as error:  # noqa: BLE001 - foreign code; whatever it raises refuses and is reported
-            if self._on_fault is not None:
-                self._on_fault(name, error)
+            if self.on_fault is not None:
+                self.on_fault(name, error)
             return Refused(name, f"the check failed: {type(error).__name__}: {error}")

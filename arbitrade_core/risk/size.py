@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from arbitrade_core.domain import Ns, Plan, PlanLeg, Side
+from arbitrade_core.domain import Ns, Plan, PlanKind, PlanLeg, Side
 from arbitrade_core.money import ONE, ZERO, ceil_decimals, plain
 from arbitrade_core.risk.market import MS
 from arbitrade_core.spi import DeskView, Refused
@@ -104,8 +104,9 @@ class Reserve:
     def check(self, plan: Plan, desk: DeskView, now: Ns) -> Refused | None:
         del now
         asset = plan.start_asset
-        keep = self.reserve.get(asset, ZERO)
-        left = desk.available(asset) - plan.start
+        # A position works with its strategy's allocation, which the reserve is not part of.
+        keep = ZERO if plan.kind is PlanKind.POSITION else self.reserve.get(asset, ZERO)
+        left = desk.available(asset, plan.strategy) - plan.start
         if left >= keep:
             return None
         return Refused(

@@ -28,7 +28,7 @@ from arbitrade_core.events import (
 from arbitrade_core.execution.paper import PaperVenue
 from arbitrade_core.execution.sequential import SequentialExecutor
 from arbitrade_core.journal import Stream
-from arbitrade_core.ledger import Ledger
+from arbitrade_core.subledgers import Ledgers
 from arbitrade_core.market import Market
 from arbitrade_core.parts import Parts
 from arbitrade_core.planning import DeskTerms
@@ -189,10 +189,10 @@ class Scene:
         self.fee = fee
         self.fees_id = "fees-1"
         self.feed = StubFeed([listing(symbol) for symbol in symbols])
-        ledger = Ledger("desk")
+        ledger = Ledgers("desk")
         venue = PaperVenue(
             "desk",
-            funds=lambda asset: ledger.cash(asset) + ledger.residue(asset),
+            funds=ledger.balance,
             latency_ns=latency_ms * MS,
         )
         desk = Desk(

@@ -151,7 +151,7 @@ def test_every_order_has_one_intent_and_its_life_in_the_journal() -> None:
     ended = [record.data["order"] for record in scene.world.told("order") if record.data["event"] == "done"]
     assert ended == scene.sent
     (end,) = scene.world.told("end")
-    assert Decimal(end.data["profit"]) == scene.desk.ledger.cash("USD") - 10_000
+    assert Decimal(end.data["profit"]) == scene.desk.ledger.main.cash("USD") - 10_000
 
 
 def without_a_way_home() -> Scene:

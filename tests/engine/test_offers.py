@@ -36,8 +36,8 @@ def test_trading_6_approvals_of_one_message_share_what_the_book_shows() -> None:
     taken = [D(fill.data["qty"]) for fill in scene.world.told("fill") if fill.data["symbol"] == "ETH/BTC"]
     assert sum(taken) <= 12
     assert scene.outcomes == ["completed", "completed"], "neither takes crumbs that the other was promised"
-    assert scene.desk.ledger.cash("USD") > 100_000
-    assert scene.desk.ledger.cash("EUR") > 100_000
+    assert scene.desk.available("USD") > 100_000
+    assert scene.desk.available("EUR") > 100_000
     assert_flat(scene.world)
     assert_funnel_adds_up(scene.world)
     assert_books_add_up(scene.world, scene.opening)

@@ -123,9 +123,9 @@ def assert_plans_are_let_go(world: Watched) -> None:
     conductor = desk.conductor
     assert (conductor._runs, conductor._run_of, conductor._carried_by) == ({}, {}, {})
     assert (conductor._waits, len(conductor.residue)) == ({}, 0)
-    assert desk.ledger._plans == {}
+    assert desk.ledger.main._plans == {}
     for asset in desk.ledger.balances():
-        assert conductor.held(asset) == 0
+        assert conductor.held(asset, "") == 0
     done = [r.data["order"] for r in world.told("order") if r.data["event"] in ("done", "rejected")]
     assert sorted(done) == sorted(order.id for order in world.orders), "every order that left came to its end, once"
 

@@ -32,7 +32,7 @@ from arbitrade_core.domain import (
     Rejected,
 )
 from arbitrade_core.events import BookUpdate
-from arbitrade_core.execution.lifecycle import (
+from arbitrade_core.lifecycle import (
     FollowUpDurable,
     Go,
     OrderRecord,
@@ -180,7 +180,7 @@ class World:
     open_plans: Sequence[Plan] = ()
     consecutive_failures = 0
 
-    def available(self, asset: str) -> Decimal:
+    def available(self, asset: str, strategy: str = "") -> Decimal:
         return self.ledger.cash(asset)
 
     def residue(self, asset: str) -> Decimal:

@@ -32,7 +32,15 @@ def plan(marks: Mapping[str, str] | None = None, **changes: Any) -> dict[str, An
         leg("sell", "ETH", "EUR", "1250", "either"),
     ]
     told = {} if marks is None else {"marks": dict(marks)}
-    figures = {"id": "p1", "key": "k", "start_asset": "EUR", "start": "1000", "notional_valued": "1100"}
+    figures = {
+        "id": "p1",
+        "strategy": "triangular",
+        "kind": "cycle",
+        "key": "k",
+        "start_asset": "EUR",
+        "start": "1000",
+        "notional_valued": "1100",
+    }
     return {**figures, "legs": legs, "decided_ns": NOW - 5, **told, **changes}
 
 

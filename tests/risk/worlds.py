@@ -95,7 +95,7 @@ class FakeDesk:
     unwinds: list[tuple[Ns, Decimal]] = field(default_factory=list)
     fall: Decimal | None = Decimal(0)
 
-    def available(self, asset: str) -> Decimal:
+    def available(self, asset: str, strategy: str = "") -> Decimal:
         held = sum((plan.start for plan in self.open_plans if plan.start_asset == asset), Decimal(0))
         return self.balances.get(asset, Decimal(0)) - held
 
