@@ -184,8 +184,8 @@ class Rotation(msgspec.Struct, frozen=True):
     """What a strategy with an inventory of its own wants: some of one asset turned into another (TRADING 37).
 
     A wish, not an amount: whatever the desk's sub-ledger of the strategy holds of the spent asset above `keep` is
-    turned, as far as the books give `min_rate`. It is offered again until it is withdrawn, so what did not fill is
-    tried again, and a desk that holds no more than `keep` has nothing to do.
+    turned, as far as the books give `min_rate`, while it holds less than `until` of what it gets. It is offered again
+    until it is withdrawn: what did not fill is tried again, and a desk that holds what is wanted has nothing to do.
     """
 
     strategy: str
@@ -194,6 +194,8 @@ class Rotation(msgspec.Struct, frozen=True):
     """a chain, each spending what the one before gets; its end is another asset than its start"""
     keep: Decimal
     """of the asset that the first leg spends"""
+    until: Decimal
+    """of the asset that the last leg gets: who holds that much wants no more, and what is left over stays as gain"""
     min_rate: Decimal
     """least of the last asset for each unit of the first, after fees: the price bound of the whole chain"""
     reason: str

@@ -6,12 +6,13 @@ timers run before any input stamped later, at their due time (TRADING 35).
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from decimal import Decimal
 from functools import partial
 from typing import Any
 
 from arbitrade_core.clock import Timers
 from arbitrade_core.desk import Desk
-from arbitrade_core.domain import Candidate, LegId, Ns, Pair, PairId, Severity
+from arbitrade_core.domain import Candidate, LegId, Ns, Pair, PairId, Rotation, Severity
 from arbitrade_core.events import (
     BookUpdate,
     Closed,
@@ -32,7 +33,6 @@ from arbitrade_core.events import (
     PluginDisabled,
     PluginEnabled,
     PluginFaulted,
-    Quarantined,
     Resume,
     StartAssets,
     Thresholds,
@@ -40,14 +40,15 @@ from arbitrade_core.events import (
     WantFees,
 )
 from arbitrade_core.funnel import Appearances, detection_totals
+from arbitrade_core.in_use import PartsInUse
 from arbitrade_core.journal import Stream
 from arbitrade_core.market import IGNORED, UNSURE, Block, Market
 from arbitrade_core.meter import Meter
 from arbitrade_core.money import exact
 from arbitrade_core.outbox import Outbox
-from arbitrade_core.parts import DeskParts, Part, Parts
-from arbitrade_core.ports import EngineDeskPort, EngineFeedPort
-from arbitrade_core.spi import Detector, Feed, Finding, Vanished
+from arbitrade_core.parts import Part, Parts
+from arbitrade_core.ports import EngineDeskPort
+from arbitrade_core.spi import Detector, Feed, Finding, Funded, Timed, Vanished
 
 SYSTEM_STREAM = "system"
 """Records that belong to no desk: halts, quarantines, faults."""
@@ -74,8 +75,6 @@ class Engine:
         halted: why nothing may be sent from the start, as a scan or a halt that survived a restart wants it.
         """
         self.market = market
-        self.parts = parts
-        self.detectors = [detector for theirs in parts.values() for detector in theirs.detectors]
         self.desks = list(desks)
         self.meter: Meter | None = None
         """measures what detectors and feeds cost; None: nobody wants to know, as in a replay"""
@@ -93,10 +92,10 @@ class Engine:
         self.checksums_ok = 0
         self.checksums_bad = 0
         self.candidates = 0
-        self._ports = [EngineFeedPort(self, feed) for theirs in parts.values() for feed in theirs.feeds]
         self._feed_of: dict[ConnId, Feed] = {}
         self._connections = 0
         self.out = Outbox(system or Stream(SYSTEM_STREAM))
+        self.in_use = PartsInUse(self, parts)
         self._watchers: list[tuple[Detector, ...]] = []
         self._enabled: frozenset[str] | None = None
         self._reindex = False
@@ -121,12 +120,12 @@ class Engine:
             Halt: self._on_halt,
             Resume: self._on_resume,
             Drain: self._on_drain,
-            PluginEnabled: self._on_plugin_enabled,
-            PluginDisabled: self._on_plugin_disabled,
+            PluginEnabled: self.in_use.enable,
+            PluginDisabled: self.in_use.disable,
             PluginFaulted: self._on_plugin_faulted,
         }
         for desk in self.desks:
-            desk.gate.on_fault = self._check_failed
+            desk.gate.on_fault = lambda check, error: self.in_use.failed(Part.RISK_CHECK, check, error, self.now)
 
     # --- the door ---
 
@@ -136,8 +135,8 @@ class Engine:
         with exact():
             for desk in self.desks:
                 desk.start(EngineDeskPort(self, desk), now)
-        for port in self._ports:
-            port.feed.start(port, now)
+        for port in list(self.in_use.feeds):
+            self.in_use.guarded(port.feed, partial(port.feed.start, port, now), now)
         self._reindex = True
         return self._finish(now)
 
@@ -165,8 +164,8 @@ class Engine:
 
     def stop(self, now: Ns) -> Sequence[Command]:
         """Close the feeds and tell the appearances that are still open."""
-        for port in self._ports:
-            port.feed.stop(now)
+        for port in list(self.in_use.feeds):
+            self.in_use.guarded(port.feed, partial(port.feed.stop, now), now)
         closed = self.appearances.close_all(now)
         if closed:
             self.out.command(Observe(tuple(closed)))
@@ -198,10 +197,14 @@ class Engine:
         feed = self._feed_of.get(conn)
         if feed is None:
             return
-        market = self.market
         self.frames += 1
-        market.alive[conn] = now
-        for update in feed.on_frame(conn, event.data, now):
+        self.market.alive[conn] = now
+        try:
+            updates = feed.on_frame(conn, event.data, now)
+        except Exception as error:  # noqa: BLE001 - foreign code: it is taken out, with its books
+            self.in_use.failed(Part.FEED, feed.name, error, now)
+            return
+        for update in updates:
             if update.snapshot:
                 self._on_snapshot(update, now)
             else:
@@ -218,7 +221,7 @@ class Engine:
         rose = market.apply(update, now)
         if rose == IGNORED:
             # Nothing to go by. What was found rested on it, but for the end of appearances.
-            self._offer([found for found in findings if isinstance(found, Vanished)], now)
+            self.offer([found for found in findings if isinstance(found, Vanished)], now)
             return
         if rose or not sure:
             findings = [*findings, *self._detect(pair, rose, now)]
@@ -226,7 +229,7 @@ class Engine:
         if not update.verify(market.books[pair]):
             self._mismatch(pair, now)
             # Of what was found only the end of appearances stands; the rest rested on a book that is wrong.
-            self._offer([found for found in findings if isinstance(found, Vanished)], now)
+            self.offer([found for found in findings if isinstance(found, Vanished)], now)
             return
         self.checksums_ok += 1
         if market.blocks[pair]:
@@ -234,16 +237,21 @@ class Engine:
         if pair in self._taken_on:
             self._tell_takers(update, now)
         if findings:
-            self._offer(findings, now)
+            self.offer(findings, now)
 
     def _detect(self, pair: PairId, rose: int, now: Ns) -> Sequence[Finding]:
         findings: Sequence[Finding] = ()
+        meter = self.meter
+        measured = meter is not None and meter.turn()
         for detector in self._watchers[pair]:
+            began = meter.cpu_ns() if measured and meter is not None else 0
             try:
                 found = detector.on_change(pair, rose, now)
             except Exception as error:  # noqa: BLE001 - foreign code: it is taken out, the market goes on
-                self._take_out(detector, error, now)
+                self.in_use.failed(Part.DETECTOR, detector.name, error, now)
                 continue
+            if measured and meter is not None:
+                meter.charge(Part.DETECTOR, detector.name, meter.cpu_ns() - began, meter.every)
             if found:
                 findings = [*findings, *found]
         return findings
@@ -281,9 +289,9 @@ class Engine:
             self.out.record("quarantine", now, {"symbol": symbol, "reason": reason})
             self.out.notify(Severity.WARNING, "market.quarantine", f"{symbol} is out of use: {reason}", now)
         self._reweigh(pair, now)
-        for port in self._ports:
+        for port in list(self.in_use.feeds):
             if pair in port.listed:
-                port.feed.resync(pair, now)
+                self.in_use.guarded(port.feed, partial(port.feed.resync, pair, now), now)
 
     def _watch_crossed(self, pair: PairId, now: Ns) -> None:
         """A crossed book is out of use by itself; one that stays crossed is quarantined and fetched anew."""
@@ -310,139 +318,54 @@ class Engine:
             findings: list[Finding] = []
             for detector in self._watchers[pair]:
                 findings += self._asked(detector, partial(detector.on_change, pair, rose, now), now)
-            self._offer(findings, now)
+            self.offer(findings, now)
 
     def _asked[T](self, detector: Detector, ask: Callable[[], Collection[T]], now: Ns) -> Collection[T]:
         """What a detector answers; nothing when it raises."""
         try:
             return ask()
         except Exception as error:  # noqa: BLE001 - foreign code: it is taken out, the market goes on
-            self._take_out(detector, error, now)
+            self.in_use.failed(Part.DETECTOR, detector.name, error, now)
             return ()
 
-    def _take_out(self, detector: Detector, error: Exception, now: Ns) -> None:
-        """A detector raised: it alone is out of use (RELIABILITY 14)."""
-        if detector in self.detectors:
-            self.quarantine_part(Part.DETECTOR, detector.name, f"{type(error).__name__}: {error}", now)
+    def wake(self, detector: Detector, now: Ns) -> None:
+        """The time that a detector asked for has come."""
+        if isinstance(detector, Timed) and any(known is detector for known in self.in_use.detectors):
+            self.offer(self._asked(detector, partial(detector.on_timer, now), now), now)
 
     # --- plugins ---
 
-    def plugin_of(self, kind: Part, name: str) -> str | None:
-        """Whose object it is."""
-        return next((plugin for plugin, theirs in self.parts.items() if theirs.owns(kind, name)), None)
+    @property
+    def detectors(self) -> Sequence[Detector]:
+        return self.in_use.detectors
 
-    def plans_of(self, plugin: str) -> int:
-        """Plans in flight that this plugin's detectors found or its executors carry out."""
-        theirs = self.parts.get(plugin)
-        if theirs is None:
-            return 0
-        strategies = {detector.name for detector in theirs.detectors}
-        return sum(
-            plan.strategy in strategies or theirs.owns(Part.EXECUTOR, desk.conductor.executor_of(plan.id))
-            for desk in self.desks
-            for plan in desk.open_plans
-        )
-
-    def _on_plugin_enabled(self, event: PluginEnabled) -> None:
-        now = event.now
-        theirs = self.parts[event.plugin]
-        order = [detector for parts in self.parts.values() for detector in parts.detectors]
-        wanted = [*self.detectors, *theirs.detectors]
-        self.detectors = [detector for detector in order if detector in wanted]
-        for desk in self.desks:
-            desk.take_parts(theirs.desks.get(desk.id, DeskParts()))
-        for feed in theirs.feeds:
-            port = EngineFeedPort(self, feed)
-            self._ports.append(port)
-            feed.start(port, now)
+    def index_again(self) -> None:
+        """Before this step ends, rebuild what detectors look at."""
         self._reindex = True
-        self._record_plugin(event.plugin, "enabled", event.actor, f"version {event.version}", now)
 
-    def _on_plugin_disabled(self, event: PluginDisabled) -> None:
-        now = event.now
-        theirs = self.parts.get(event.plugin)
-        if theirs is not None:
-            for detector in theirs.detectors:
-                self._forget_detector(detector.name, now)
-            for feed in theirs.feeds:
-                self._stop_feed(feed.name, now)
-            for desk in self.desks:
-                desk.drop_parts(theirs.desks.get(desk.id, DeskParts()))
-        self._record_plugin(event.plugin, "disabled", event.actor, "", now)
+    def connections_of(self, feed: Feed) -> list[ConnId]:
+        return [conn for conn, of in self._feed_of.items() if of is feed]
+
+    def cut(self, conn: ConnId) -> None:
+        """Nothing that still comes on this connection is listened to."""
+        self._feed_of.pop(conn, None)
+        self.market.gone(conn)
 
     def _on_plugin_faulted(self, event: PluginFaulted) -> None:
-        self.quarantine_part(event.kind, event.name, event.reason, event.now, event.plugin)
-
-    def _check_failed(self, check: str, error: BaseException) -> None:
-        self.quarantine_part(Part.RISK_CHECK, check, f"{type(error).__name__}: {error}", self.now)
-
-    def quarantine_part(self, kind: str, name: str, reason: str, now: Ns, plugin: str | None = None) -> None:
-        """Take one object out of use, alone, and say so. A risk check stays, and refuses everything (fail closed)."""
-        match kind:
-            case Part.DETECTOR:
-                self._forget_detector(name, now)
-            case Part.FEED:
-                self._stop_feed(name, now)
-            case Part.RISK_CHECK:
-                for desk in self.desks:
-                    desk.gate.hold(name, reason)
-            case Part.EXECUTOR:
-                for desk in self.desks:
-                    desk.drop_executor(name)
-            case _:
-                pass  # what is outside the engine is taken out there
-        known = Part(kind) if kind in set(Part) else None
-        owner = plugin or (self.plugin_of(known, name) if known is not None else None) or name
-        self._record_plugin(owner, "quarantined", "engine", f"{kind} {name!r}: {reason}", now)
-        text = f"plugin {owner!r}: {kind} {name!r} failed and is out of use until it is enabled anew: {reason}"
-        self.out.notify(Severity.CRITICAL, "plugin.quarantined", text, now)
-        self.out.command(Quarantined(owner, kind, name, reason))
-
-    def _forget_detector(self, name: str, now: Ns) -> None:
-        self.detectors = [detector for detector in self.detectors if detector.name != name]
-        self._offer([Vanished(key) for key in self.appearances.of(name)], now)
-        self._reindex = True
-
-    def _stop_feed(self, name: str, now: Ns) -> None:
-        """Its connections go, and its books are out of use; pairs stay listed."""
-        for port in [port for port in self._ports if port.feed.name == name]:
-            self._ports.remove(port)
-            try:
-                port.feed.stop(now)
-            except Exception as error:  # noqa: BLE001 - foreign code that is on its way out anyway
-                self.out.notify(Severity.WARNING, "plugin.failed", f"feed {name!r} did not stop: {error}", now)
-            for conn in [conn for conn, feed in self._feed_of.items() if feed is port.feed]:
-                del self._feed_of[conn]
-                self.market.gone(conn)
-                self.out.command(Disconnect(conn))
-            for pair in port.listed:
-                self.carried_by(pair, None, now)
-
-    def _record_plugin(self, plugin: str, state: str, actor: str, reason: str, now: Ns) -> None:
-        theirs = self.parts.get(plugin, Parts())
-        checks = sorted({check.name for desk in theirs.desks.values() for check in desk.checks})
-        self.out.record(
-            "plugin",
-            now,
-            {
-                "stream": self.out.system,
-                "plugin": plugin,
-                "state": state,
-                "actor": actor,
-                "reason": reason,
-                "checks": checks if state == "quarantined" else [],
-            },
-        )
+        self.in_use.quarantine(event.kind, event.name, event.reason, event.now, event.plugin)
 
     # --- offers ---
 
-    def _offer(self, findings: Iterable[Finding], now: Ns, only: Desk | None = None) -> None:
-        candidates: list[Candidate] = []
+    def offer(self, findings: Iterable[Finding], now: Ns, only: Desk | None = None) -> None:
+        candidates: list[Candidate | Rotation] = []
         for finding in findings:
             if isinstance(finding, Vanished):
                 closed = self.appearances.vanished(finding.key, now)
                 if closed is not None:
                     self.out.command(Observe((closed,)))
+            elif isinstance(finding, Rotation):
+                candidates.append(finding)
+                self.appearances.wished(finding)
             else:
                 candidates.append(finding)
                 self.appearances.seen(finding, self._path(finding.legs), now)
@@ -456,7 +379,7 @@ class Engine:
         """A desk's state freed something: it sees the active set again (TRADING 4)."""
         desk = next(desk for desk in self.desks if desk.id == desk_id)
         for detector in list(self.detectors):
-            self._offer(self._asked(detector, detector.active, now), now, only=desk)
+            self.offer(self._asked(detector, detector.active, now), now, only=desk)
 
     def _path(self, legs: Sequence[LegId]) -> str:
         market_legs = self.market.legs
@@ -471,19 +394,26 @@ class Engine:
     def _index(self, now: Ns) -> None:
         """Pairs, fees, thresholds or start assets changed: everything is rebuilt and offered anew (TRADING 4)."""
         self._reindex = False
-        for desk in self.desks:
-            desk.relisted()
+        with exact():
+            for desk in self.desks:
+                desk.relisted()
+                for detector in self.detectors:
+                    if isinstance(detector, Funded):
+                        desk.fund(detector.name, detector.allocation, now)
         watchers: list[list[Detector]] = [[] for _ in self.market.pairs]
         for detector in list(self.detectors):
-            for pair in self._asked(detector, partial(detector.rebuild, self.market, self, now), now):
+            for pair in self._asked(
+                detector, partial(detector.rebuild, self.market, self.in_use.port_of(detector), now), now
+            ):
                 watchers[pair].append(detector)
         shared: dict[tuple[Detector, ...], tuple[Detector, ...]] = {}
         self._watchers = [shared.setdefault(row, row) for row in map(tuple, watchers)]
         wanted = [pair for pair, row in enumerate(self._watchers) if row]
-        for port in self._ports:
-            port.feed.carry([pair for pair in wanted if pair in port.listed], now)
+        for way_in in list(self.in_use.feeds):
+            own = [pair for pair in wanted if pair in way_in.listed]
+            self.in_use.guarded(way_in.feed, partial(way_in.feed.carry, own, now), now)
         for detector in list(self.detectors):
-            self._offer(self._asked(detector, detector.active, now), now)
+            self.offer(self._asked(detector, detector.active, now), now)
 
     def break_even(self, legs: Sequence[LegId]) -> float:
         """`spi.Hurdles`: what a detector's cycles must beat, over all desks."""
@@ -491,6 +421,11 @@ class Engine:
 
     def required(self, legs: Sequence[LegId]) -> float:
         return min((desk.required(legs) for desk in self.desks), default=float("inf"))
+
+    def taker_rate(self, symbol: str) -> Decimal | None:
+        """`spi.DetectorPort`: the highest of any desk."""
+        fees = [fee for desk in self.desks if (fee := desk.fee(symbol)) is not None]
+        return max((fee.rate for fee in fees), default=None)
 
     def start_assets(self) -> frozenset[str]:
         return frozenset(asset for desk in self.desks for asset in desk.start_assets)
@@ -525,13 +460,14 @@ class Engine:
         feed = self._feed_of.get(event.conn)
         if feed is not None:
             self.market.alive[event.conn] = event.now
-            feed.on_open(event.conn, event.now)
+            self.in_use.guarded(feed, partial(feed.on_open, event.conn, event.now), event.now)
 
     def _on_closed(self, event: Closed) -> None:
         feed = self._feed_of.pop(event.conn, None)
         self.market.gone(event.conn)
         if feed is not None:
-            feed.on_close(event.conn, event.code, event.reason, event.now)
+            closed = partial(feed.on_close, event.conn, event.code, event.reason, event.now)
+            self.in_use.guarded(feed, closed, event.now)
 
     def connect(self, feed: Feed, url: str) -> ConnId:
         self._connections += 1

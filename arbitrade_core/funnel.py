@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from decimal import Decimal
 from enum import IntEnum
 
-from arbitrade_core.domain import Candidate, Ns
+from arbitrade_core.domain import Candidate, Ns, Rotation
 from arbitrade_core.events import Appearance
 from arbitrade_core.spi import Detection
 
@@ -105,6 +105,10 @@ class Appearances:
         appearance.evaluations += 1
         appearance.best_gross_bps = max(appearance.best_gross_bps, gross_bps)
 
+    def wished(self, rotation: Rotation) -> None:
+        """No mispricing, so no appearance; only what is journalled of it is told once while the wish stands."""
+        self._told.setdefault(rotation.key, set())
+
     def reached(self, key: str, stage: Reached, words: str, edge_bps: Decimal | None) -> None:
         appearance = self._open.get(key)
         if appearance is None:
@@ -124,9 +128,9 @@ class Appearances:
 
     def vanished(self, key: str, now: Ns) -> Appearance | None:
         appearance = self._open.pop(key, None)
+        self._told.pop(key, None)
         if appearance is None:
             return None
-        del self._told[key]
         appearance.closed_ns = now
         appearance.outcome = self._reached.pop(key)[1]
         return appearance

@@ -46,12 +46,20 @@ class Meter:
         """`share` of one core is what an object may use over a window of `window_s`."""
         self.every = every
         self.left = every
-        """messages until the next measured one; the engine counts it down"""
+        """messages until the next measured one"""
         self.cpu_ns = cpu_ns
         self._share = share
         self._window_ns = int(window_s * 1e9)
         self._began: Ns | None = None
         self._costs: dict[tuple[Part, str], Cost] = {}
+
+    def turn(self) -> bool:
+        """Whether this message is the one to measure."""
+        self.left -= 1
+        if self.left:
+            return False
+        self.left = self.every
+        return True
 
     def charge(self, kind: Part, name: str, cpu_ns: int, times: int = 1) -> None:
         """One measured call that stands for `times` of them."""

@@ -123,7 +123,7 @@ def _plan(candidate: Candidate, priced: Priced, mark: Decimal, desk: PlanningDes
 def plan_rotation(rotation: Rotation, desk: PlanningDesk, now: Ns) -> Plan | Stopped | None:
     """As much of the wish as the strategy's allocation, the desk's limits and the books allow; or why nothing.
 
-    None: there is nothing to do, the strategy holds no more than it keeps.
+    None: there is nothing to do, the strategy holds what it wants.
     """
     legs = [desk.market.leg(leg) for leg in rotation.legs]
     start_asset, end_asset = legs[0].spends, legs[-1].gets
@@ -132,6 +132,8 @@ def plan_rotation(rotation: Rotation, desk: PlanningDesk, now: Ns) -> Plan | Sto
     if mark is None or end_mark is None:
         missing = next(asset for asset, known in marks.items() if known is None)
         return Stopped(Stage.FEES, f"{missing} has no mark in {desk.valuation_asset}", None)
+    if desk.available(end_asset, rotation.strategy) >= rotation.until:
+        return None
     amount = desk.available(start_asset, rotation.strategy) - rotation.keep
     if desk.terms.max_notional_valued is not None:
         amount = min(amount, ratio(desk.terms.max_notional_valued, mark))

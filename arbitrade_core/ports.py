@@ -10,7 +10,7 @@ from arbitrade_core.desk import Desk
 from arbitrade_core.domain import Asset, Ns, Order, Pair, PairId, Severity
 from arbitrade_core.events import ConnId, Disconnect, Send, Transmit
 from arbitrade_core.journal import Record
-from arbitrade_core.spi import Feed
+from arbitrade_core.spi import Detector, Feed
 
 if TYPE_CHECKING:
     from arbitrade_core.engine import Engine
@@ -58,6 +58,21 @@ class EngineFeedPort:
 
     def alert(self, severity: Severity, topic: str, text: str, now: Ns) -> None:
         self._engine.out.notify(severity, topic, text, now)
+
+
+class EngineDetectorPort:
+    """One detector's way in (`spi.DetectorPort`)."""
+
+    def __init__(self, engine: "Engine", detector: Detector) -> None:
+        self._engine = engine
+        self.detector = detector
+        self.break_even = engine.break_even
+        self.required = engine.required
+        self.start_assets = engine.start_assets
+        self.taker_rate = engine.taker_rate
+
+    def wake_at(self, due: Ns) -> None:
+        self._engine.timers.at(due, lambda now: self._engine.wake(self.detector, now))
 
 
 class EngineDeskPort:

@@ -341,7 +341,7 @@ class Shell:
         """Who was over budget is out (DESIGN 3: measured here, decided in the engine)."""
         now = self.clock()
         for over in self.meter.judge(now):
-            plugin = self.engine.plugin_of(over.kind, over.name)
+            plugin = self.engine.in_use.plugin_of(over.kind, over.name)
             if plugin is not None:
                 self.take(PluginFaulted(plugin, over.kind.value, over.name, over.reason, now))
 

@@ -8,7 +8,7 @@ the engine's state changes inside `Engine.step` alone.
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import msgspec
 
@@ -27,6 +27,7 @@ from arbitrade_core.domain import (
     PairId,
     Plan,
     PlanKind,
+    Rotation,
     Severity,
     Side,
 )
@@ -166,6 +167,18 @@ class Hurdles(Protocol):
     def start_assets(self) -> frozenset[str]: ...
 
 
+class DetectorPort(Hurdles, Protocol):
+    """A detector's way into the engine, and what it may know of the desks."""
+
+    def taker_rate(self, symbol: str) -> Decimal | None:
+        """The highest taker fee of any desk on a pair, as a fraction of the cost; None when none is known."""
+        ...
+
+    def wake_at(self, due: Ns) -> None:
+        """Call `on_timer` then (`Timed`). Wishes add up; one that is not needed any more may be ignored."""
+        ...
+
+
 # --- feeds --------------------------------------------------------------------------------------------------
 
 
@@ -231,7 +244,7 @@ class Vanished(msgspec.Struct, frozen=True):
     key: str
 
 
-type Finding = Candidate | Vanished
+type Finding = Candidate | Rotation | Vanished
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,7 +273,7 @@ class Detector(Protocol):
 
     @property
     def name(self) -> str: ...
-    def rebuild(self, market: MarketView, hurdles: Hurdles, now: Ns) -> Collection[PairId]:
+    def rebuild(self, market: MarketView, port: DetectorPort, now: Ns) -> Collection[PairId]:
         """Fees, thresholds, pairs or start assets changed: index anew, keep counters; returns the pairs to call for.
 
         The engine then offers `active()`, so no finding is returned here (TRADING 4).
@@ -268,7 +281,10 @@ class Detector(Protocol):
         ...
 
     def on_change(self, pair: PairId, rose: int, now: Ns) -> Sequence[Finding]:
-        """The pair's book changed; `rose` holds SELL_ROSE and BUY_ROSE bits (TRADING 3)."""
+        """The pair's book changed; `rose` holds SELL_ROSE and BUY_ROSE bits (TRADING 3).
+
+        `market.rate` holds the change already; the levels in `market.books` may follow once detectors have returned.
+        """
         ...
 
     def active(self) -> Sequence[Finding]:
@@ -281,6 +297,23 @@ class Detector(Protocol):
 
     def ranked(self, limit: int) -> Sequence[Standing]:
         """What is nearest to trading now, best net first; cycles with an unusable leg left out."""
+        ...
+
+
+@runtime_checkable
+class Timed(Protocol):
+    """A detector that also wants to be called at times it asked its port for."""
+
+    def on_timer(self, now: Ns) -> Sequence[Finding]: ...
+
+
+@runtime_checkable
+class Funded(Protocol):
+    """A detector whose plans work with an allocation of their own, in a sub-ledger (TRADING 26)."""
+
+    @property
+    def allocation(self) -> Mapping[str, Decimal]:
+        """Amounts by asset that each desk hands it, once, out of its balances."""
         ...
 
 

@@ -2,9 +2,10 @@
 
     python -m benchmarks.hot_path [--json] [--updates 120000] [--pairs 1228] [--seed 7]
 
-Blocks of frames alternate: the engine, then the baseline on the same frames; first until detectors have returned, then
-with the checksum of every message, as it always trades. Machines are noisy, so ratios are medians over
-blocks; quote those, never one absolute figure. `pricing_us` is one candidate through pricing and gate, apart.
+Blocks of frames alternate: the engine, then the baseline on the same frames. A frame is timed until its detectors have
+returned, which is when the decision is made, and until the whole step is over: first without (`step_`), then with the
+checksum of every message (`with_crc_`), as it always trades. Machines are noisy, so ratios are medians over blocks;
+quote those, never one absolute figure. `pricing_us` is one candidate through pricing and gate, apart.
 """
 
 import argparse
@@ -13,13 +14,14 @@ import json
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from arbitrade_core.desk import Desk
-from arbitrade_core.domain import Candidate
+from arbitrade_core.domain import Candidate, Ns, PairId
 from arbitrade_core.engine import Engine
 from arbitrade_core.events import ConnId, Frame
+from arbitrade_core.spi import Finding
 from arbitrade_kraken.books import KrakenBookUpdate
 from arbitrade_triangular.bruteforce import active_cycles, every_cycle
 from benchmarks.baseline import Baseline
@@ -46,21 +48,23 @@ def run(updates: int, pairs: int, seed: int) -> dict[str, object]:
     baseline = baseline_for(load)
     for snapshot in load.snapshots:
         baseline.frame(snapshot)
+    probe = Probe(load.engine)
     gc.collect()
     gc.freeze()
     gc.disable()
     with without_verification():
-        plain, base = alternated(load, baseline, 0, updates // 2)
-    # A checksum's cache starts anew after updates it did not see: the first blocks are warm-up.
-    checked, _ = alternated(load, baseline, updates // 2, updates)
+        decided, plain, base = alternated(probe, load, baseline, 0, updates // 2)
+    # The texts that checksums are made of are missing after updates that were not verified: warm-up.
+    _, checked, _ = alternated(probe, load, baseline, updates // 2, updates)
     checked = checked[len(checked) // 3 :]
     gc.enable()
-    ratios = sorted(mean(b) / mean(p) for b, p in zip(base, plain, strict=True))
+    ratios = quotients(base, decided)
     return {
         "pairs": pairs,
         "cycles": sum(len(detector.detections()) for detector in load.engine.detectors),
         "updates": updates,
-        **figures("", plain),
+        **figures("", decided),
+        **figures("step_", plain),
         "messages_per_s": round(1e6 / typical(plain)),
         "messages_per_s_without_crc": round(1e6 / typical(plain)),
         "messages_per_s_with_crc": round(1e6 / typical(checked)),
@@ -68,20 +72,62 @@ def run(updates: int, pairs: int, seed: int) -> dict[str, object]:
         **figures("baseline_", base),
         "ratio_to_baseline": round(statistics.median(ratios), 2),
         "ratio_quartiles": [round(ratios[len(ratios) // 4], 2), round(ratios[len(ratios) * 3 // 4], 2)],
+        "step_ratio_to_baseline": round(statistics.median(quotients(base, plain)), 2),
         "checksums_bad": load.engine.checksums_bad,
         "pricing_us": pricing_us(seed),
         "incremental_equals_brute_force": equal_to_brute_force(seed),
     }
 
 
-def alternated(load: Load, baseline: Baseline, start: int, end: int) -> tuple[list[list[int]], list[list[int]]]:
-    """Blocks of frames through the engine, each followed by the same frames through the baseline."""
-    engine_blocks, baseline_blocks = [], []
+class Probe:
+    """Notes when the last detector of a frame returned. What noting costs is in the figures."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.returned_ns = 0
+        for detector in engine.detectors:
+            detector.on_change = self._noting(detector.on_change)  # type: ignore[method-assign]
+
+    def _noting(self, on_change: Callable[[PairId, int, Ns], Sequence[Finding]]) -> Callable[..., Sequence[Finding]]:
+        clock = time.perf_counter_ns
+
+        def noting(pair: PairId, rose: int, now: Ns) -> Sequence[Finding]:
+            findings = on_change(pair, rose, now)
+            self.returned_ns = clock()
+            return findings
+
+        return noting
+
+    def timed(self, frames: list[tuple[ConnId, bytes, int]]) -> tuple[list[int], list[int]]:
+        """Nanoseconds of every frame: until its detectors had returned, and until the step was over."""
+        step, clock = self.engine.step, time.perf_counter_ns
+        decided, stepped = [], []
+        for conn, data, now in frames:
+            began = clock()
+            step(Frame(conn, data, now))
+            ended = clock()
+            decided.append((self.returned_ns if self.returned_ns > began else ended) - began)
+            stepped.append(ended - began)
+        return decided, stepped
+
+
+def alternated(
+    probe: Probe, load: Load, baseline: Baseline, start: int, end: int
+) -> tuple[list[list[int]], list[list[int]], list[list[int]]]:
+    """Blocks of frames through the engine, decided and stepped, each followed by the same frames in the baseline."""
+    decided_blocks, stepped_blocks, baseline_blocks = [], [], []
     for at in range(start, end - BLOCK + 1, BLOCK):
         block = load.updates[at : at + BLOCK]
-        engine_blocks.append(timed_engine(load.engine, block))
+        decided, stepped = probe.timed(block)
+        decided_blocks.append(decided)
+        stepped_blocks.append(stepped)
         baseline_blocks.append(timed(baseline.frame, [frame for _, frame, _ in block]))
-    return engine_blocks, baseline_blocks
+    return decided_blocks, stepped_blocks, baseline_blocks
+
+
+def quotients(base: list[list[int]], ours: list[list[int]]) -> list[float]:
+    """How many times longer the baseline took for each block, in order of size."""
+    return sorted(mean(b) / mean(o) for b, o in zip(base, ours, strict=True))
 
 
 def figures(prefix: str, blocks: list[list[int]]) -> dict[str, float]:

@@ -58,6 +58,7 @@ def show_plugin(name: str, demo: DemoOption = False, as_json: JsonOption = False
         shown = anyio.run(lambda: call(core, "plugins.show", {"plugin": name}, demo=demo))
     except NotRunning:
         catalogue = load_catalogue(_toggles(core, demo))
+        catalogue.settings()
         shown = _plain(catalogue.entry(name))
     if as_json:
         print_json(shown)

@@ -2,6 +2,7 @@
 
 import getpass
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -30,7 +31,7 @@ def running(core: CoreSettings, demo: bool = False) -> Address:
     except FileNotFoundError:
         command = "arbitrade demo" if demo else "arbitrade run"
         raise NotRunning(f"no {kind} runs on {core.data_path}: start it with `{command}`") from None
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, msgspec.DecodeError, UnicodeError) as error:
         raise NotRunning(f"{file} cannot be read: {error}; remove it and start the {kind} again") from error
 
 
@@ -44,10 +45,10 @@ async def call(
         ControlError: it refused, in its own words, or did not answer.
     """
     address = running(core, demo)
+    file = control_file(core.data_path, demo)
     try:
         stream = await anyio.connect_tcp("127.0.0.1", address.port)
     except OSError as error:
-        file = control_file(core.data_path, demo)
         raise NotRunning(
             f"no bot answers on 127.0.0.1:{address.port}, which {file} names: it ended without a word"
         ) from error
@@ -63,10 +64,28 @@ async def call(
             ) from error
         except (anyio.BrokenResourceError, anyio.EndOfStream, anyio.IncompleteRead) as error:
             raise ControlError(f"the bot (pid {address.pid}) hung up on {verb!r}; see its log") from error
-    answer = orjson.loads(line)
-    if "error" in answer:
-        raise ControlError(answer["error"])
-    return answer["ok"]
+        except anyio.DelimiterNotFound as error:
+            raise _no_bot(address, file) from error
+    try:
+        answer = msgspec.json.decode(line, type=_Answer)
+    except (msgspec.DecodeError, UnicodeError) as error:
+        raise _no_bot(address, file) from error
+    if answer.error is not None:
+        raise ControlError(answer.error)
+    return answer.ok
+
+
+class _Answer(msgspec.Struct):
+    ok: Any = None
+    error: str | None = None
+
+
+def _no_bot(address: Address, file: Path) -> NotRunning:
+    """The port may be somebody else's by now, when the bot ended without a word."""
+    return NotRunning(
+        f"what listens on 127.0.0.1:{address.port} is not the bot that {file} names (pid {address.pid}); "
+        f"if that process is gone, remove the file"
+    )
 
 
 def actor() -> str:

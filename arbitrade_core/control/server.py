@@ -27,6 +27,7 @@ _log = structlog.get_logger(__name__)
 
 _LONGEST_REQUEST = 1 << 20
 _SILENCE_S = 60.0
+"""How long a client may say nothing, or not take its answer."""
 
 
 class Address(msgspec.Struct, frozen=True):
@@ -78,7 +79,8 @@ def _write(file: Path, address: Address) -> None:
     fresh = file.with_name(f"{file.name}.{os.getpid()}")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        fresh.unlink(missing_ok=True)
+        fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(fd, "wb") as stream:
             stream.write(orjson.dumps(msgspec.to_builtins(address)))
         fresh.replace(file)
@@ -98,22 +100,24 @@ def _remove(file: Path, address: Address) -> None:
 async def _converse(verbs: Verbs, token: str, stream: SocketStream) -> None:
     async with stream:
         lines = BufferedByteReceiveStream(stream)
-        with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.IncompleteRead, TimeoutError):
+        try:
             while True:
-                try:
-                    with anyio.fail_after(_SILENCE_S):
-                        line = await lines.receive_until(b"\n", _LONGEST_REQUEST)
-                except anyio.DelimiterNotFound:
-                    await _answer(stream, {"error": f"a request is longer than {_LONGEST_REQUEST} bytes"})
-                    return
-                answer = await _asked(verbs, token, line)
-                await _answer(stream, answer)
+                with anyio.fail_after(_SILENCE_S):
+                    line = await lines.receive_until(b"\n", _LONGEST_REQUEST)
+                await _answer(stream, await _asked(verbs, token, line))
+        except (anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.IncompleteRead, TimeoutError):
+            pass  # how clients leave
+        except anyio.DelimiterNotFound:
+            with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError, TimeoutError):
+                await _answer(stream, {"error": f"a request is longer than {_LONGEST_REQUEST} bytes"})
+        except Exception as error:  # noqa: BLE001 - whatever a client does ends its connection, never the bot
+            _log.error("a control connection failed", exc_info=error)
 
 
 async def _asked(verbs: Verbs, token: str, line: bytes) -> Mapping[str, Any]:
     try:
         request = msgspec.json.decode(line, type=_Request)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         return {"error": f"not a request: {error}"}
     if not secrets.compare_digest(request.token.encode(), token.encode()):
         return {"error": "the token is not this bot's; read its control file again"}
@@ -121,7 +125,7 @@ async def _asked(verbs: Verbs, token: str, line: bytes) -> Mapping[str, Any]:
         return {"ok": await verbs.call(request.verb, request.parameters, request.actor)}
     except ArbitradeError as error:
         return {"error": str(error)}
-    except Exception as error:  # noqa: BLE001 - a plugin's verb may raise anything; whoever asked is told, the bot goes on
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin's verb may raise anything; who asked is told
         _log.exception("a verb failed", verb=request.verb)
         return {"error": f"{request.verb} failed: {type(error).__name__}: {error}"}
 
@@ -131,4 +135,5 @@ async def _answer(stream: SocketStream, answer: Mapping[str, Any]) -> None:
         data = orjson.dumps(answer, default=msgspec.to_builtins)
     except TypeError as error:
         data = orjson.dumps({"error": f"the answer cannot be written as JSON: {error}"})
-    await stream.send(data + b"\n")
+    with anyio.fail_after(_SILENCE_S):
+        await stream.send(data + b"\n")

@@ -16,13 +16,14 @@ import anyio.to_thread
 import msgspec
 import structlog
 
-from arbitrade_core.errors import ArbitradeError, ControlError
+from arbitrade_core.errors import ArbitradeError, ControlError, PluginError
 from arbitrade_core.events import PluginDisabled, PluginEnabled, PluginFaulted, Quarantined
 from arbitrade_core.host.services import Services
 from arbitrade_core.panels import Content, Fact, Panel, Tone
 from arbitrade_core.parts import Part, Parts
 from arbitrade_core.plugins import CORE, Entry, Imported, State, import_plugin
 from arbitrade_core.plugins.setup import Setup, refuse_twins
+from arbitrade_core.plugins.shapes import require_shapes
 from arbitrade_core.risk.checks import required_checks
 from arbitrade_core.shell import Shell
 from arbitrade_core.spi import Notifier
@@ -67,8 +68,8 @@ class PluginHost:
         for entry in self._setup.catalogue.enabled():
             try:
                 await self._surround(entry.name)
-            except ArbitradeError as error:
-                self._fault(entry.name, Part.SERVICE, entry.name, str(error))
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - foreign code: the bot starts without it
+                self._fault(entry.name, Part.SERVICE, entry.name, _words(error))
 
     def started(self) -> None:
         """The engine runs: it hears now of what went wrong before."""
@@ -81,6 +82,10 @@ class PluginHost:
 
     # --- looking ---
 
+    def checks(self) -> dict[str, tuple[str, ...]]:
+        """Names of the risk checks in use, by plugin. May be called on any thread."""
+        return self._setup.checks()
+
     def entries(self) -> list[dict[str, Any]]:
         """The catalogue as lists show it: every entry with its costs."""
         self._setup.catalogue.refresh()
@@ -91,10 +96,7 @@ class PluginHost:
         self._setup.catalogue.refresh()
         entry = self._setup.catalogue.entry(name)
         live = self._live.get(name, _Live())
-        panels = [
-            {"name": panel.name, "title": panel.title, **msgspec.to_builtins(_content(panel, self._shell.clock()))}
-            for panel in live.panels
-        ]
+        panels = [_panel(panel, self._shell.clock()) for panel in live.panels]
         return {**self._shown(entry), "panels": panels}
 
     def _shown(self, entry: Entry) -> dict[str, Any]:
@@ -118,26 +120,31 @@ class PluginHost:
             if refused:
                 raise ControlError(refused)
             began = time.perf_counter()
-            if entry.state is State.QUARANTINED and name in self._setup.parts:
-                await self._leave(name, State.DISABLED, None)
-            imported = await self._imported(name, entry)
-            catalogue.adopt(name, imported)
+            held = name in self._setup.parts
             try:
+                await self._release(name)
+                catalogue.drop(name, entry.state, entry.last_error)
+                catalogue.adopt(name, await self._imported(name, entry))
                 self._setup.take_section(name)
                 await self._migrate(name)
-                parts = self._setup.register(name)
+                made = self._setup.register(name)
                 await self._surround(name)
-            except ArbitradeError as error:
-                await self._leave(name, State.FAILED, str(error))
-                raise
+            except (Exception, SystemExit) as error:  # a plugin's code may raise anything: it stays out
+                await self._release(name)
+                # What the engine still has of a quarantined plugin stays, and its risk checks refuse as before.
+                catalogue.drop(name, State.QUARANTINED if held else State.FAILED, _words(error))
+                if isinstance(error, ArbitradeError):
+                    raise
+                raise PluginError(f"{entry.who} cannot be enabled: {_words(error)}") from error
             prepared = time.perf_counter()
+            self._setup.keep(name, made)
             stall_ms = self._bring_in(name, actor)
             return {
                 **self._shown(catalogue.entry(name)),
                 "changed": True,
                 "prepared_ms": round((prepared - began) * 1e3, 3),
                 "stall_ms": stall_ms,
-                "detectors": [detector.name for detector in parts.detectors],
+                "detectors": [detector.name for detector in made.parts.detectors],
             }
 
     async def disable(self, name: str, actor: str) -> dict[str, Any]:
@@ -149,7 +156,7 @@ class PluginHost:
         async with self._lock:
             catalogue = self._setup.catalogue
             entry = catalogue.entry(name)
-            refused = catalogue.why_not_disable(name) or self._required(name)
+            refused = catalogue.why_not_disable(name) or self._required(name) or self._traded_on(name)
             if refused:
                 raise ControlError(refused)
             if entry.state is State.DISABLED:
@@ -159,10 +166,10 @@ class PluginHost:
             shell.take(PluginDisabled(name, actor, shell.clock()))
             stall_ms = round((time.perf_counter() - began) * 1e3, 3)
             with anyio.move_on_after(DRAIN_S):
-                while shell.engine.plans_of(name):  # noqa: ASYNC110 - many ends, none has an event
+                while shell.engine.in_use.plans_of(name):  # noqa: ASYNC110 - many ends, none has an event
                     await anyio.sleep(_POLL_S)
-            left = shell.engine.plans_of(name)
-            await self._leave(name, State.DISABLED, None)
+            left = shell.engine.in_use.plans_of(name)
+            await self._leave(name, State.DISABLED)
             return {**self._shown(catalogue.entry(name)), "changed": True, "stall_ms": stall_ms, "plans_left": left}
 
     # --- misbehaviour ---
@@ -200,6 +207,7 @@ class PluginHost:
         known = catalogue.imported.get(name)
         if known is not None:
             return known  # another version of it needs a restart
+        # It takes no longer than `importing.IMPORT_S`, so the thread need not be left behind.
         return await anyio.to_thread.run_sync(partial(import_plugin, catalogue.point(name), entry.who))
 
     async def _migrate(self, name: str) -> None:
@@ -209,11 +217,20 @@ class PluginHost:
 
     async def _surround(self, name: str) -> None:
         """Notifiers, panels, services: what is not the engine's."""
-        registry = self._setup.catalogue.registry(self._setup.settings, {name})
+        catalogue = self._setup.catalogue
+        registry = catalogue.registry(self._setup.settings, {name})
         notifiers = [one.thing for one in registry.notifiers()]
+        panels = [one.thing for one in registry.panels()]
+        services = [one.thing for one in registry.services()]
+        for hook, things in (
+            ("register_notifiers", notifiers),
+            ("register_panels", panels),
+            ("register_services", services),
+        ):
+            require_shapes(hook, catalogue.entry(name).who, things)
         refuse_twins(name, Part.NOTIFIER, [one.name for one in notifiers], self._shell.notifiers)
-        live = self._live[name] = _Live(notifiers, [one.thing for one in registry.panels()])
-        await self._services.start(name, [one.thing for one in registry.services()])
+        live = self._live[name] = _Live(notifiers, panels)
+        await self._services.start(name, services)
         self._shell.notifiers += live.notifiers
 
     def _bring_in(self, name: str, actor: str) -> float:
@@ -223,14 +240,16 @@ class PluginHost:
         shell.take(PluginEnabled(name, self._setup.catalogue.entry(name).version, actor, shell.clock()))
         return round((time.perf_counter() - began) * 1e3, 3)
 
-    async def _leave(self, name: str, state: State, reason: str | None) -> None:
-        live = self._live.pop(name, _Live())
-        for notifier in live.notifiers:
-            if notifier in self._shell.notifiers:
-                self._shell.notifiers.remove(notifier)
-        await self._services.end(name)
+    async def _leave(self, name: str, state: State) -> None:
+        await self._release(name)
         self._setup.forget(name)
-        self._setup.catalogue.drop(name, state, reason)
+        self._setup.catalogue.drop(name, state)
+
+    async def _release(self, name: str) -> None:
+        """Its notifiers, panels and services go."""
+        live = self._live.pop(name, _Live())
+        self._shell.notifiers[:] = [known for known in self._shell.notifiers if known not in live.notifiers]
+        await self._services.end(name)
 
     def _required(self, name: str) -> str | None:
         """Why the plugin's checks must stay."""
@@ -241,9 +260,26 @@ class PluginHost:
             return f"plugin {name!r} brings the required check {', '.join(own)}; shorten ARBITRADE_RISK__REQUIRED first"
         return None
 
+    def _traded_on(self, name: str) -> str | None:
+        """Why the plugin's venue must stay."""
+        venues = {venue.name for desk in self._setup.parts.get(name, Parts()).desks.values() for venue in desk.venues}
+        for desk_id, settings in self._setup.desks.items():
+            if settings.core.trading.venue in venues:
+                venue = settings.core.trading.venue
+                return (
+                    f"desk {desk_id!r} trades on venue {venue!r} of plugin {name!r}; set ARBITRADE_TRADING__VENUE first"
+                )
+        return None
 
-def _content(panel: Panel, now: int) -> Content:
+
+def _panel(panel: Panel, now: int) -> dict[str, Any]:
+    """What it shows; a panel that fails shows its error in its place."""
     try:
-        return panel.content(now)
-    except Exception as error:  # noqa: BLE001 - foreign code: the panel shows what is wrong with it
-        return Content((Fact("error", f"{type(error).__name__}: {error}", Tone.BAD),))
+        content = msgspec.convert(msgspec.to_builtins(panel.content(now)), Content)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - foreign code: nothing else suffers
+        content = Content((Fact("error", _words(error), Tone.BAD),))
+    return {"name": panel.name, "title": panel.title, **msgspec.to_builtins(content)}
+
+
+def _words(error: BaseException) -> str:
+    return str(error) if isinstance(error, ArbitradeError) else f"{type(error).__name__}: {error}"

@@ -1,6 +1,7 @@
 """Services of plugins: each in a task of its own, so that one that fails ends alone."""
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any
@@ -89,7 +90,6 @@ class Services:
                 with anyio.fail_after(START_S):
                     problem = await self._tasks.start(self._run, plugin, running)
             except TimeoutError:
-                running.stop.set()
                 raise PluginError(
                     f"service {service.name!r} of {plugin!r} took over {START_S:.0f} s to start"
                 ) from None
@@ -103,6 +103,8 @@ class Services:
             running.stop.set()
             with anyio.move_on_after(END_S + 1.0):
                 await running.over.wait()
+            if not running.over.is_set():
+                _log.error("a service does not let itself be cancelled", plugin=plugin, service=running.service.name)
         self._verbs.withdraw(plugin)
 
     async def end_all(self) -> None:
@@ -131,13 +133,42 @@ class Services:
                         task_status.started("")
                         await running.stop.wait()
                 tasks.cancel_scope.cancel()
-        except Exception as error:  # noqa: BLE001 - foreign code; it alone ends, and people hear of it
-            causes = error.exceptions if isinstance(error, ExceptionGroup) else (error,)
-            reason = "; ".join(f"{type(cause).__name__}: {cause}" for cause in causes)
+        except BaseException as error:
+            reason = _fault(error)
+            if reason is None:
+                raise
             _log.error("service failed", plugin=plugin, service=name, exc_info=error)
             if not started:
                 task_status.started(reason)
             elif not running.stop.is_set():
                 self.on_fault(plugin, name, reason)
+        else:
+            if not started:
+                task_status.started("it ended before it began")
+            elif not running.stop.is_set():
+                _log.error("service ended by itself", plugin=plugin, service=name)
+                self.on_fault(plugin, name, "it ended by itself")
         finally:
             running.over.set()
+
+
+def _fault(error: BaseException) -> str | None:
+    """What a service did wrong, in words; None when it is being cancelled, or the operator interrupts.
+
+    `sys.exit()` in a plugin ends that service, and a cancellation that nobody asked for is an error like any other.
+    """
+    causes = list(_leaves(error))
+    cancelled = anyio.get_cancelled_exc_class()
+    if any(isinstance(cause, cancelled) for cause in causes) and anyio.current_effective_deadline() == -math.inf:
+        return None
+    if not all(isinstance(cause, Exception | SystemExit | cancelled) for cause in causes):
+        return None
+    return "; ".join(f"{type(cause).__name__}: {cause}" for cause in causes)
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from _leaves(inner)
+    else:
+        yield error

@@ -3,8 +3,11 @@
 Two guards. A thread of ours sees that the loop's beats stop, looks at the trading thread's stack, writes down the
 plugin whose code it is in, and ends the process. Code that hangs inside C holds the interpreter's lock, so that thread
 cannot run either; then `faulthandler`'s own thread, which needs no lock, dumps the stacks and ends the process some
-time later. A process that was stopped (SIGSTOP, a suspended machine) is not taken for one that hangs: beats are counted
-against our own polls, not against a clock.
+time later, with code 1.
+
+Our thread counts beats against its own polls, not against a clock, so that it does not take a process that was stopped
+for one that hangs. `faulthandler` has a clock: a process stopped (SIGSTOP) for longer than its time ends when it goes
+on, and no plugin is blamed, since the trading thread was in none's code.
 """
 
 import faulthandler
@@ -34,6 +37,7 @@ _POLLS = 10
 _LOCKED = 2.0
 """how much later than we `faulthandler` acts, as a factor"""
 
+_THREAD = re.compile(r"\b[Tt]hread 0x(?P<id>[0-9a-fA-F]+)")
 _FRAME = re.compile(r'^\s*File "(?P<file>[^"]+)", line \d+')
 
 
@@ -43,16 +47,38 @@ class Hang(msgspec.Struct, frozen=True):
     plugin: str | None
     """whose code it was in; None: nobody's but ours"""
     stack: str
+    checks: tuple[str, ...] = ()
+    """the plugin's risk checks: nothing trades without them until it is enabled or disabled (RELIABILITY 14)"""
+
+
+class _Watched(msgspec.Struct, frozen=True):
+    """The first line of the dump's file, for whoever reads it after a process that could not write any more."""
+
+    thread: int
+    checks: Mapping[str, tuple[str, ...]]
+    """risk checks by plugin"""
 
 
 class Watchdog:
     """Watches from `start` to `stop`. Both are called on the trading thread."""
 
     def __init__(
-        self, beats: Callable[[], int], hang_s: float, folder: Path, owner: Callable[[str], str | None]
+        self,
+        beats: Callable[[], int],
+        hang_s: float,
+        folder: Path,
+        owner: Callable[[str], str | None],
+        *,
+        checks: Callable[[], Mapping[str, tuple[str, ...]]] = dict,
+        demo: bool = False,
     ) -> None:
-        """`owner(file)` is the plugin whose code a source file is; `beats` goes up while the loop lives."""
+        """`owner(file)` is the plugin whose code a source file is; `beats` goes up while the loop lives.
+
+        `checks` are the names of the risk checks in use, by plugin; asked on the watchdog's own thread.
+        """
         self._beats = beats
+        self._checks = checks
+        self._note, self._dumped = _files(folder, demo)
         self._hang_s = hang_s
         self._folder = folder
         self._owner = owner
@@ -64,7 +90,7 @@ class Watchdog:
     def start(self) -> None:
         self._watched = threading.get_ident()
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._dump = (self._folder / _DUMP).open("w")
+        self._dump = self._dumped.open("w")
         self._thread.start()
 
     def stop(self) -> None:
@@ -74,51 +100,82 @@ class Watchdog:
         if self._dump is not None:
             self._dump.close()
             with suppress(OSError):
-                (self._folder / _DUMP).unlink()
+                self._dumped.unlink()
 
     def _watch(self) -> None:
         assert self._dump is not None
-        last, silent = -1, 0
+        last, silent, told = -1, 0, None
         while not self._stop.wait(self._hang_s / _POLLS):
+            watched = _Watched(self._watched, self._checks())
+            if watched != told:
+                self._head(watched)
+                told = watched
             faulthandler.dump_traceback_later(self._hang_s * _LOCKED, exit=True, file=self._dump)
             beats = self._beats()
             last, silent = (beats, 0) if beats != last else (last, silent + 1)
             if silent > _POLLS:
                 self._end()
 
+    def _head(self, watched: _Watched) -> None:
+        """Anew, since plugins come and go."""
+        assert self._dump is not None
+        self._dump.seek(0)
+        self._dump.truncate()
+        self._dump.write(msgspec.json.encode(watched).decode() + "\n")
+        self._dump.flush()
+
     def _end(self) -> None:
         frame = sys._current_frames().get(self._watched)
         stack = traceback.extract_stack(frame) if frame is not None else []
         files = [one.filename for one in reversed(stack)]
-        hang = Hang(_first_owner(files, self._owner), "".join(traceback.format_list(stack)))
-        (self._folder / _NOTE).write_bytes(msgspec.json.encode(hang))
+        plugin = _first_owner(files, self._owner)
+        checks = tuple(self._checks().get(plugin, ())) if plugin is not None else ()
+        hang = Hang(plugin, "".join(traceback.format_list(stack)), checks)
+        self._note.write_bytes(msgspec.json.encode(hang))
         where = f"in plugin {hang.plugin!r}" if hang.plugin else "in no plugin's code"
         _log.critical("the trading loop hangs; the process ends", where=where, stack=hang.stack)
         sys.stderr.flush()
         os._exit(EXIT_HUNG)
 
 
-_NOTE = "hung.json"
-_DUMP = "hung.txt"
+def _files(folder: Path, demo: bool) -> tuple[Path, Path]:
+    """Our note and `faulthandler`'s dump; a demo beside the bot has its own."""
+    stem = "hung-demo" if demo else "hung"
+    return folder / f"{stem}.json", folder / f"{stem}.txt"
 
 
-def last_hang(folder: Path, owner: Callable[[str], str | None]) -> Hang | None:
+def last_hang(folder: Path, owner: Callable[[str], str | None], *, demo: bool = False) -> Hang | None:
     """What an earlier process that hung left behind; None when none did."""
-    with suppress(OSError, msgspec.DecodeError):
-        return msgspec.json.decode((folder / _NOTE).read_bytes(), type=Hang)
+    note, dumped = _files(folder, demo)
+    with suppress(OSError, msgspec.DecodeError, UnicodeError):
+        return msgspec.json.decode(note.read_bytes(), type=Hang)
     try:
-        dump = (folder / _DUMP).read_text()
-    except OSError:
+        head, _, dump = dumped.read_text(errors="replace").partition("\n")
+        watched = msgspec.json.decode(head.encode(), type=_Watched)
+    except (OSError, msgspec.DecodeError):
         return None
-    files = [match["file"] for line in dump.splitlines() if (match := _FRAME.match(line))]
-    return Hang(_first_owner(files, owner), dump) if files else None
+    files = _frames_of(watched.thread, dump)
+    plugin = _first_owner(files, owner)
+    return Hang(plugin, dump, watched.checks.get(plugin, ()) if plugin is not None else ()) if files else None
 
 
-def forget_hang(folder: Path) -> None:
+def _frames_of(thread: int, dump: str) -> list[str]:
+    """Source files of the trading thread's frames, innermost first. Idle threads of plugins stand in the dump too."""
+    files: list[str] = []
+    ours = False
+    for line in dump.splitlines():
+        if head := _THREAD.search(line):
+            ours = int(head["id"], 16) == thread
+        elif ours and (frame := _FRAME.match(line)):
+            files.append(frame["file"])
+    return files
+
+
+def forget_hang(folder: Path, *, demo: bool = False) -> None:
     """The journal has it now."""
-    for name in (_NOTE, _DUMP):
+    for file in _files(folder, demo):
         with suppress(OSError):
-            (folder / name).unlink()
+            file.unlink()
 
 
 def owner_of_files(entries: Iterable[Entry]) -> Callable[[str], str | None]:

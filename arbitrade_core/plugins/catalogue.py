@@ -9,7 +9,7 @@ start.
 import difflib
 import importlib
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from importlib import metadata
@@ -159,6 +159,12 @@ class Catalogue:
     def why_not_enable(self, name: str) -> str | None:
         """Why the plugin must not be enabled, in words; None when it may."""
         entry = self.entry(name)
+        installed_now = [one for one in _found_entries(self.given) if one.name == name]
+        if not installed_now:
+            return f"plugin {name!r} is not installed any more; install it again, or disable it"
+        clash = _clash(name, installed_now)
+        if clash is not None:
+            return clash
         if entry.experimental and name not in self.given.names(EXPERIMENTAL_VARIABLE):
             return f"{entry.who} is experimental; name it in {EXPERIMENTAL_VARIABLE} first, and start anew"
         if entry.pinned and name not in self.given.names(PLUGINS_VARIABLE):
@@ -233,6 +239,12 @@ class Catalogue:
         return next(point for point, _ in _found() if point.name == name)
 
     def _register(self, name: str, imported: Imported) -> None:
+        """Raises PluginError when the same module is another plugin's already."""
+        twin = next((other for other, module in self.relay.list_name_plugin() if module is imported.module), None)
+        if twin is not None:
+            raise PluginError(
+                f"{self.entry(name).who} is the same module as plugin {twin!r}; give each a module of its own"
+            )
         self.imported[name] = imported
         self.relay.register(imported.module, name)
         if imported.model is not None:
@@ -249,7 +261,7 @@ def load_catalogue(toggles: Mapping[str, Toggle] | None = None) -> Catalogue:
     experimental ones. A quarantined plugin stays out whoever names it, until it is enabled anew.
     """
     given = read_environment()
-    catalogue = Catalogue(_found_entries(given), given, toggles or {})
+    catalogue = Catalogue(_with_held(_found_entries(given), toggles or {}), given, toggles or {})
     _refuse_clashes(catalogue)
     for name in _chosen(catalogue):
         entry = catalogue.entry(name)
@@ -257,10 +269,10 @@ def load_catalogue(toggles: Mapping[str, Toggle] | None = None) -> Catalogue:
             continue
         try:
             imported = import_plugin(catalogue.point(name), entry.who)
+            catalogue._register(name, imported)
         except (PluginError, SettingsError) as error:
             catalogue._put(name, replace(entry, state=State.FAILED, last_error=str(error)))
             continue
-        catalogue._register(name, imported)
         catalogue._put(
             name,
             replace(entry, state=State.ENABLED, api_version=API_VERSION, hooks=imported.hooks, needs=imported.needs),
@@ -306,6 +318,17 @@ def _found_entries(given: Given) -> list[Entry]:
     return sorted(entries, key=_order)
 
 
+def _with_held(entries: list[Entry], toggles: Mapping[str, Toggle]) -> list[Entry]:
+    """Plugins that were uninstalled while their risk checks were held: they must be there to be disabled."""
+    known = {entry.name for entry in entries}
+    held = [
+        Entry(name, "not installed", "", "", experimental=False, state=State.DISABLED)
+        for name, toggle in toggles.items()
+        if toggle.state is State.QUARANTINED and toggle.checks and name not in known
+    ]
+    return sorted([*entries, *held], key=_order)
+
+
 def _order(entry: Entry) -> tuple[bool, str]:
     return entry.name != CORE, entry.name
 
@@ -316,19 +339,24 @@ def _refuse_clashes(catalogue: Catalogue) -> None:
     for entry in catalogue.entries:
         by_name.setdefault(entry.name, []).append(entry)
     for name, entries in by_name.items():
-        origins = " and ".join(entry.origin for entry in entries)
-        if len(entries) > 1:
-            error = f"plugin name {name!r} is taken by {origins}; uninstall all of them but one"
-        elif not _NAME.fullmatch(name):
-            error = f"plugin name {name!r} ({origins}) must be lower-case letters, digits and single underscores"
-        elif name in CoreSettings.model_fields:
-            error = f"plugin name {name!r} ({origins}) is a section of the core's settings; it needs another name"
-        else:
-            continue
-        catalogue.entries = [
-            replace(entry, state=State.FAILED, last_error=error) if entry.name == name else entry
-            for entry in catalogue.entries
-        ]
+        error = _clash(name, entries)
+        if error is not None:
+            catalogue.entries = [
+                replace(entry, state=State.FAILED, last_error=error) if entry.name == name else entry
+                for entry in catalogue.entries
+            ]
+
+
+def _clash(name: str, entries: Sequence[Entry]) -> str | None:
+    """Why plugins of that name cannot be used; None when there is one, and its name is good."""
+    origins = " and ".join(entry.origin for entry in entries)
+    if len(entries) > 1:
+        return f"plugin name {name!r} is taken by {origins}; uninstall all of them but one"
+    if not _NAME.fullmatch(name):
+        return f"plugin name {name!r} ({origins}) must be lower-case letters, digits and single underscores"
+    if name in CoreSettings.model_fields:
+        return f"plugin name {name!r} ({origins}) is a section of the core's settings; it needs another name"
+    return None
 
 
 def _chosen(catalogue: Catalogue) -> list[str]:

@@ -2,6 +2,7 @@
 
 import difflib
 import sys
+import threading
 import traceback
 from dataclasses import dataclass
 from importlib import metadata
@@ -16,6 +17,9 @@ from arbitrade_core.hooks import API_VERSION, HOOKS, PROJECT
 from arbitrade_core.plugins.needs import BY_NAME, KINDS, is_need
 from arbitrade_core.registry import call_one, new_relay
 
+IMPORT_S = 30.0
+"""How long importing and examining one plugin may take."""
+
 
 @dataclass(frozen=True, slots=True)
 class Imported:
@@ -28,13 +32,33 @@ class Imported:
     """of its settings"""
 
 
-def import_plugin(point: metadata.EntryPoint, who: str) -> Imported:
-    """Import and examine one plugin; may be called on any thread.
+def import_plugin(point: metadata.EntryPoint, who: str, within_s: float = IMPORT_S) -> Imported:
+    """Import and examine one plugin, on a thread of its own so that one that hangs can be left behind. Blocks.
 
     Raises:
-        PluginError: it cannot be used; the message begins with `who`.
+        PluginError: it cannot be used, or did not end in time; the message begins with `who`.
         SettingsError: its hook for settings raised one.
     """
+    done: list[Imported | BaseException] = []
+
+    def look() -> None:
+        try:
+            done.append(_examined(point, who))
+        except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
+            done.append(error)
+
+    thread = threading.Thread(target=look, name=f"import {point.name}", daemon=True)
+    thread.start()
+    thread.join(within_s)
+    if not done:
+        raise PluginError(f"{who} cannot be imported: it did not end within {within_s:.0f} s")
+    found = done[0]
+    if isinstance(found, BaseException):
+        raise found
+    return found
+
+
+def _examined(point: metadata.EntryPoint, who: str) -> Imported:
     module = _imported(point, who)
     hooks = _hooks(module, who)
     _check_api(module, who)
@@ -45,8 +69,8 @@ def import_plugin(point: metadata.EntryPoint, who: str) -> Imported:
 def _imported(point: metadata.EntryPoint, who: str) -> Any:
     try:
         return point.load()
-    except (Exception, SystemExit) as error:
-        # A plugin's module may raise anything while it is imported; then that plugin is not usable.
+    except BaseException as error:
+        # A plugin's module may raise anything while it is imported, and no Ctrl-C comes to this thread.
         reason = f"{type(error).__name__}: {error}{_place(error)}"
         raise PluginError(f"{who} cannot be imported: {reason}") from error
 

@@ -4,13 +4,34 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from arbitrade_core.domain import FeeSnapshot, Ns, Pair
-from arbitrade_core.errors import PluginError, SettingsError
+from arbitrade_core.domain import FeeSnapshot, Ns, Pair, Plan
+from arbitrade_core.errors import ArbitradeError, PluginError, SettingsError
 from arbitrade_core.hooks import FeeSource
 from arbitrade_core.parts import DeskParts, Part, Parts
-from arbitrade_core.plugins.catalogue import Catalogue
+from arbitrade_core.plugins.catalogue import Catalogue, State
+from arbitrade_core.plugins.shapes import require_shapes
+from arbitrade_core.registry import Registered
 from arbitrade_core.settings import Settings
-from arbitrade_core.spi import VenueKind
+from arbitrade_core.spi import DeskView, Refused, VenueKind
+
+
+@dataclass(frozen=True, slots=True)
+class Contribution:
+    """What one plugin handed over."""
+
+    parts: Parts
+    fee_sources: tuple[FeeSource, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class HeldCheck:
+    """Stands for a check of a plugin that is out of use since it misbehaved: refuses everything (RELIABILITY 14)."""
+
+    name: str
+    reason: str
+
+    def check(self, plan: Plan, desk: DeskView, now: Ns) -> Refused | None:
+        return Refused(self.name, f"the check is quarantined: {self.reason}; enable its plugin anew, or disable it")
 
 
 @dataclass(slots=True)
@@ -25,46 +46,83 @@ class Setup:
     fee_sources: dict[str, list[FeeSource]] = field(default_factory=dict)
 
     def register_all(self) -> None:
-        """Call the hooks of every enabled plugin. Raises PluginError, as `registry.Registry` says."""
-        for entry in self.catalogue.enabled():
-            self.register(entry.name)
+        """Call the hooks of every enabled plugin. Raises PluginError, as `registry.Registry` says.
 
-    def register(self, name: str) -> Parts:
-        """Call the hooks of one enabled plugin and keep what it hands over.
+        Of quarantined plugins, which are not imported, only the names of their risk checks are known: those refuse.
+        """
+        for entry in self.catalogue.entries:
+            if entry.state is State.ENABLED:
+                self.keep(entry.name, self.register(entry.name))
+            elif entry.state is State.QUARANTINED:
+                toggle = self.catalogue.toggles[entry.name]
+                held = DeskParts(checks=tuple(HeldCheck(check, toggle.reason) for check in toggle.checks))
+                self.keep(entry.name, Contribution(Parts(desks=dict.fromkeys(self.desks, held))))
+
+    def register(self, name: str) -> "Contribution":
+        """Call the hooks of one enabled plugin; nothing of it is in use until it is kept.
 
         Raises:
-            PluginError: a hook failed, or a name is taken; nothing is kept.
+            PluginError: a hook failed or returned what cannot be used, or a name is taken.
         """
+        who = self.catalogue.entry(name).who
+        try:
+            made = self._made(name, who)
+            self._refuse_taken(name, made.parts)
+        except ArbitradeError:
+            raise
+        except (Exception, SystemExit) as error:
+            raise PluginError(f"{who} failed to register: {type(error).__name__}: {error}") from error
+        return made
+
+    def keep(self, name: str, made: "Contribution") -> None:
+        """These are the plugin's objects from now on."""
+        order = [entry.name for entry in self.catalogue.entries]
+        self.parts[name] = made.parts
+        # The engine holds this very dict: it is put in order in place.
+        for known in sorted(self.parts, key=order.index):
+            self.parts[known] = self.parts.pop(known)
+        self.fee_sources[name] = list(made.fee_sources)
+
+    def _made(self, name: str, who: str) -> "Contribution":
         registry = self.catalogue.registry(self.settings, {name})
-        feeds = tuple(one.thing for one in registry.feeds())
-        detectors = tuple(one.thing for one in registry.detectors())
+
+        def sound[T](hook: str, registered: Iterable[Registered[T]]) -> tuple[T, ...]:
+            things = tuple(one.thing for one in registered)
+            require_shapes(hook, who, things)
+            return things
+
         desks: dict[str, DeskParts] = {}
+        feeds = sound("register_feeds", registry.feeds())
+        detectors = sound("register_detectors", registry.detectors())
         for desk_id, settings in self.desks.items():
             own = registry if settings is self.settings else self.catalogue.registry(settings, {name})
-            checks = tuple(one.thing for one in own.risk_checks())
-            executors = tuple(one.thing for one in own.executors())
-            desks[desk_id] = DeskParts(checks, executors, tuple(one.thing for one in own.venues()))
-        sources = [one.thing for one in registry.fee_sources()]
-        parts = Parts(feeds, detectors, desks)
-        self._refuse_taken(name, parts)
-        order = [entry.name for entry in self.catalogue.entries]
-        self.parts[name] = parts
-        self.parts = dict(sorted(self.parts.items(), key=lambda item: order.index(item[0])))
-        self.fee_sources[name] = sources
-        return parts
+            desks[desk_id] = DeskParts(
+                sound("register_risk_checks", own.risk_checks()),
+                sound("register_executors", own.executors()),
+                sound("register_venues", own.venues()),
+            )
+        sources = sound("register_fee_sources", registry.fee_sources())
+        return Contribution(Parts(feeds, detectors, desks), sources)
+
+    def checks(self) -> dict[str, tuple[str, ...]]:
+        """Names of the risk checks in use, by plugin. May be called on any thread."""
+        return {
+            plugin: tuple(sorted({check.name for desk in theirs.desks.values() for check in desk.checks}))
+            for plugin, theirs in dict(self.parts).items()
+        }
 
     def forget(self, name: str) -> None:
         self.parts.pop(name, None)
         self.fee_sources.pop(name, None)
 
     def take_section(self, name: str) -> None:
-        """Read the settings of a plugin that was enabled after the start; the others stay as they are.
+        """Read the settings of a plugin that was not in use before; all others stay as they are until a restart.
 
         Raises:
             SettingsError: they are wrong.
         """
         fresh = self.catalogue.settings()
-        if name in fresh.sections:
+        if name in fresh.sections and name not in self.settings.sections:
             self.settings = _with_section(self.settings, name, fresh)
             self.desks = {
                 desk_id: self.settings if settings.core is self.settings.core else _with_section(settings, name, fresh)
@@ -77,9 +135,15 @@ class Setup:
         for entry in self.catalogue.entries:
             for source in self.fee_sources.get(entry.name, ()):
                 try:
-                    return source.snapshot(pairs, now)
+                    answer: object = source.snapshot(pairs, now)
                 except SettingsError as error:
                     problems += error.problems
+                except (Exception, SystemExit) as error:  # noqa: BLE001 - foreign code: as if it had no answer
+                    problems.append(f"the fees of {entry.who} failed: {type(error).__name__}: {error}")
+                else:
+                    if isinstance(answer, FeeSnapshot):
+                        return answer
+                    problems.append(f"the fees of {entry.who} are {answer!r}, no FeeSnapshot")
         raise SettingsError(problems or ["no plugin knows any fees; enable one (ARBITRADE_PLUGINS)"])
 
     def venue(self, desk_id: str) -> VenueKind:
@@ -88,9 +152,7 @@ class Setup:
         known = {venue.name: venue for parts in self.parts.values() for venue in parts.desks[desk_id].venues}
         if wanted not in known:
             raise SettingsError(
-                [
-                    f"ARBITRADE_TRADING__VENUE is {wanted!r}, which no plugin brings. Allowed: {', '.join(known)}."
-                ]
+                [f"ARBITRADE_TRADING__VENUE is {wanted!r}, which no plugin brings. Allowed: {', '.join(known)}."]
             )
         return known[wanted]
 

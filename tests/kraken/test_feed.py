@@ -382,7 +382,10 @@ def test_an_unanswered_unsubscribe_does_not_end_the_resync() -> None:
 )
 def test_a_bad_update_is_a_fault_and_quarantines_its_pair_alone(data: bytes) -> None:
     bench = live(A, B)
-    assert bench.frame(1, data) == []
+    before = bench.market.books[bench.id(A)].bids.levels()
+    updates = bench.frame(1, data)
+    assert all(update.quotes is not None for update in updates), "what was handed over was never read"
+    assert bench.market.books[bench.id(A)].bids.levels() == before
     assert len(bench.faults) == 1
     assert [symbol for symbol, _ in bench.quarantined] == [A]
     assert (bench.usable(A), bench.usable(B)) == (False, True)

@@ -5,7 +5,7 @@ float again: both are the double nearest to that decimal. Below 2**51 units roun
 anything that does not fit the grid, the message is read again with its lexemes, exactly, and refused with a reason.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal, InvalidOperation
 from functools import cache
 from math import floor
@@ -15,9 +15,9 @@ import msgspec
 from arbitrade_core.book import Book, Level
 from arbitrade_core.domain import Ns, PairId
 from arbitrade_core.errors import ProtocolError
-from arbitrade_core.events import BookUpdate
-from arbitrade_kraken.checksum import LAST_NUMBER, RunningChecksum
-from arbitrade_kraken.wire import LexemeBook, LexemeLevel, WireBook, WireLevel, parse_time_ns
+from arbitrade_core.events import BookUpdate, Quote, Quotes
+from arbitrade_kraken.checksum import book_checksum
+from arbitrade_kraken.wire import LexemeBook, LexemeLevel, WireBook, parse_time_ns
 
 EXACT_UNITS = 2.0**51
 """From here on `int(x * scale + 0.5)` may be off by one (PERFORMANCE, measured)."""
@@ -27,19 +27,33 @@ MOST_CHANGES = 5000
 """Changes of one side in one update: five times the deepest subscription."""
 _LONGEST_LEXEME = 64
 
+type Levels = tuple[Sequence[Level], Sequence[Level]]
+"""bids and asks"""
+
 
 class KrakenBookUpdate(BookUpdate):
     """One book message, with what proves the book afterwards."""
 
-    checksum: int | None
+    checksum: int | None = None
     """None when the message had none, or none that is an integer"""
-    timestamp: object
-    number: int
-    running: RunningChecksum
+    timestamp: object = None
+    reader: "BookReader | None" = None
+    """who reads the quotes"""
+
+    def read(self) -> bool:
+        quotes, reader = self.quotes, self.reader
+        if quotes is None or reader is None:
+            return True
+        levels = reader.levels(quotes) or reader.slowly()
+        if levels is None:
+            return False
+        self.bids, self.asks = levels
+        self.quotes = None
+        return True
 
     def verify(self, book: Book) -> bool:
         """Whether the ten best levels a side have the checksum that came with the message."""
-        return self.running.after(book, self.number, self.snapshot, self.bids, self.asks) == self.checksum
+        return book_checksum(book) == self.checksum
 
     def exchange_ns(self) -> Ns | None:
         return parse_time_ns(self.timestamp)
@@ -48,38 +62,47 @@ class KrakenBookUpdate(BookUpdate):
 class BookReader:
     """Reads the book messages of one pair at its current precisions, to `depth` levels a side."""
 
-    __slots__ = (
-        "_issued",
-        "_price_scale",
-        "_qty_scale",
-        "_running",
-        "depth",
-        "pair",
-        "price_decimals",
-        "qty_decimals",
-    )
+    __slots__ = ("_price_scale", "_qty_scale", "depth", "pair", "price_decimals", "qty_decimals", "slowly")
 
-    def __init__(self, pair: PairId, price_decimals: int, qty_decimals: int, depth: int) -> None:
+    def __init__(
+        self,
+        pair: PairId,
+        price_decimals: int,
+        qty_decimals: int,
+        depth: int,
+        slowly: Callable[[], Levels | None] = lambda: None,
+    ) -> None:
+        """`slowly` gives the levels of the frame at hand from its lexemes, or None having dealt with their fault."""
         self.pair = pair
         self.depth = depth
+        self.slowly = slowly
         self.price_decimals = price_decimals
         self.qty_decimals = qty_decimals
         self._price_scale = _scale(price_decimals)
         self._qty_scale = _scale(qty_decimals)
-        self._running = RunningChecksum()
-        self._issued = 0
+
+    def quote(self, book: WireBook) -> KrakenBookUpdate:
+        """An update whose levels are read when the market asks for them."""
+        # By position: keywords cost a third of a microsecond here.
+        return KrakenBookUpdate(self.pair, False, (), (), book, book.checksum, book.timestamp, self)
 
     def read(self, book: WireBook, snapshot: bool) -> KrakenBookUpdate | None:
-        """The update; None when a value needs (or deserves) the slow path, `read_exactly`."""
-        bids = self._levels(book.bids, snapshot) if book.bids else ()
-        asks = self._levels(book.asks, snapshot) if book.asks else ()
-        if bids is None or asks is None:
+        """The update, read at once; None when a value needs (or deserves) the slow path, `read_exactly`."""
+        levels = None if snapshot and max(len(book.bids), len(book.asks)) > self.depth else self.levels(book)
+        if levels is None:
             return None
-        self._issued = number = (self._issued + 1) & LAST_NUMBER
-        # By position: keywords cost a third of a microsecond here.
-        return KrakenBookUpdate(self.pair, snapshot, bids, asks, book.checksum, book.timestamp, number, self._running)
+        return KrakenBookUpdate(self.pair, snapshot, *levels, None, book.checksum, book.timestamp)
 
-    def _levels(self, levels: list[WireLevel], snapshot: bool) -> Sequence[Level] | None:
+    def levels(self, book: Quotes) -> Levels | None:
+        """Both sides in ticks and lots; None when a value needs (or deserves) the slow path."""
+        bids, asks = book.bids, book.asks
+        if len(bids) > MOST_CHANGES or len(asks) > MOST_CHANGES:
+            return None
+        bid_levels = self._levels(bids) if bids else ()
+        ask_levels = self._levels(asks) if asks else ()
+        return None if bid_levels is None or ask_levels is None else (bid_levels, ask_levels)
+
+    def _levels(self, levels: Sequence[Quote]) -> Sequence[Level] | None:
         price_scale, qty_scale = self._price_scale, self._qty_scale
         read: list[Level] = []
         for level in levels:
@@ -101,22 +124,19 @@ class BookReader:
             if lots / qty_scale != qty:
                 return None
             read.append((ticks, lots))
-        return read if self._fits(len(read), snapshot) else None
-
-    def _fits(self, changes: int, snapshot: bool) -> bool:
-        return changes <= (self.depth if snapshot else MOST_CHANGES)
+        return read
 
     def read_exactly(self, book: LexemeBook, snapshot: bool) -> KrakenBookUpdate:
         """The update, from lexemes. Raises ProtocolError naming the value that no book can hold."""
         bids = self._exact_levels(book.bids, "bid")
         asks = self._exact_levels(book.asks, "ask")
-        if not (self._fits(len(bids), snapshot) and self._fits(len(asks), snapshot)):
+        most = self.depth if snapshot else MOST_CHANGES
+        if len(bids) > most or len(asks) > most:
             kind = "snapshot" if snapshot else "update"
             raise ProtocolError(
                 f"{book.symbol}: a {kind} of {len(bids)} bids and {len(asks)} asks for depth {self.depth}"
             )
         checksum: object = book.checksum
-        self._issued = (self._issued + 1) & LAST_NUMBER
         return KrakenBookUpdate(
             pair=self.pair,
             snapshot=snapshot,
@@ -124,8 +144,6 @@ class BookReader:
             asks=asks,
             checksum=checksum if isinstance(checksum, int) and not isinstance(checksum, bool) else None,
             timestamp=book.timestamp,
-            number=self._issued,
-            running=self._running,
         )
 
     def _exact_levels(self, levels: Sequence[LexemeLevel], what: str) -> list[Level]:

@@ -1,83 +1,35 @@
 """Kraken's book checksum: CRC-32 over the ten best levels of both sides (PROTOCOL 1.7).
 
-A level's part of the checksummed text, its *token*, is its price and quantity as they stood on the wire
-without point and leading zeros. In integer ticks and lots that is `str(ticks) + str(lots)`. Tokens are kept
-per level, so proving a book after an update formats the changed levels only and joins one side, seldom both.
+A level's part of the checksummed text is its price and quantity as they stood on the wire, without point and leading
+zeros: in integer ticks and lots `str(ticks) + str(lots)`. The text of a side is kept with it until something on it
+changes, so proving a book after an update writes one side, seldom both.
 """
 
-from collections.abc import Sequence
 from zlib import crc32
 
-from arbitrade_core.book import Book, BookSide, Level
+import msgspec
+
+from arbitrade_core.book import Book, BookSide
 
 COVERED_LEVELS = 10
 """levels a side that the checksum sees, whatever depth is subscribed"""
 
-LAST_NUMBER = 0xFF
-"""Updates of one book are numbered around this: enough to see a gap, and small numbers are never cold in memory."""
-
-_MOST_TOKENS = 4096
-"""A side's cache is rebuilt beyond this: tokens of levels that were deleted or cut are left behind in it."""
+_as_json = msgspec.json.Encoder().encode
+_PUNCTUATION = b"[,-]"
+"""what JSON adds to the digits; the sign is of bids, whose keys are negated"""
 
 
 def book_checksum(book: Book) -> int:
-    """The checksum of a book, computed from nothing but its levels."""
-    return crc32(_text(book.bids), crc32(_text(book.asks)))
+    """The checksum of a book as it stands."""
+    asks, bids = book.asks, book.bids
+    return crc32(bids.text or _text(bids), crc32(asks.text or _text(asks)))
 
 
 def _text(side: BookSide) -> bytes:
-    return "".join([f"{ticks}{lots}" for ticks, lots in side.levels(COVERED_LEVELS)]).encode()
-
-
-class RunningChecksum:
-    """The checksum of one book as updates go by, at the cost of what changed.
-
-    The cache is right only while it has seen every change. So updates are numbered by whoever issues them: a
-    gap in the numbers, a snapshot, or another book object makes it start anew from the book itself. A book that
-    was emptied in between waits for a snapshot anyway.
-    """
-
-    __slots__ = ("_ask_crc", "_ask_tokens", "_bid_text", "_bid_tokens", "_book", "_number")
-
-    def __init__(self) -> None:
-        self._book: Book | None = None
-        self._number = 0
-        self._ask_tokens: dict[int, str] = {}
-        self._bid_tokens: dict[int, str] = {}
-        self._ask_crc = 0
-        self._bid_text = b""
-
-    def after(self, book: Book, number: int, snapshot: bool, bids: Sequence[Level], asks: Sequence[Level]) -> int:
-        """The checksum of `book`, to which the update of that number (these changes) was just applied."""
-        if snapshot or number != (self._number + 1) & LAST_NUMBER or book is not self._book:
-            self._restart(book)
-        else:
-            if asks:
-                tokens = self._ask_tokens
-                for ticks, lots in asks:
-                    tokens[ticks] = f"{ticks}{lots}"
-                text = "".join([tokens[key] for key in book.asks.keys[:COVERED_LEVELS]])
-                self._ask_crc = crc32(text.encode())
-            if bids:
-                tokens = self._bid_tokens
-                for ticks, lots in bids:
-                    tokens[-ticks] = f"{ticks}{lots}"
-                text = "".join([tokens[key] for key in book.bids.keys[:COVERED_LEVELS]])
-                self._bid_text = text.encode()
-            if len(self._ask_tokens) > _MOST_TOKENS or len(self._bid_tokens) > _MOST_TOKENS:
-                self._restart(book)
-        self._number = number
-        return crc32(self._bid_text, self._ask_crc)
-
-    def _restart(self, book: Book) -> None:
-        self._book = book
-        self._ask_tokens = _tokens(book.asks)
-        self._bid_tokens = _tokens(book.bids)
-        self._ask_crc = crc32(_text(book.asks))
-        self._bid_text = _text(book.bids)
-
-
-def _tokens(side: BookSide) -> dict[int, str]:
-    """By key, as the side keeps its levels: ticks for asks, negated ticks for bids."""
-    sign = side.sign
-    return {key: f"{sign * key}{lots}" for key, lots in side.lots.items()}
+    """Twenty integers to text: 0.5 us as one JSON array less its punctuation, 1.8 us one by one."""
+    keys = side.keys[:COVERED_LEVELS]
+    numbers = [0] * (2 * len(keys))
+    numbers[::2] = keys
+    numbers[1::2] = side.lots[:COVERED_LEVELS]
+    side.text = text = _as_json(numbers).translate(None, _PUNCTUATION)
+    return text

@@ -11,6 +11,7 @@ from arbitrade_core.domain import Ns, Severity
 from arbitrade_core.events import BookUpdate, ConnId
 from arbitrade_core.spi import FeedPort
 from arbitrade_kraken import protocol as wire_events
+from arbitrade_kraken.books import Levels
 from arbitrade_kraken.pacing import (
     MILLISECOND,
     SECOND,
@@ -23,9 +24,7 @@ from arbitrade_kraken.pacing import (
 from arbitrade_kraken.protocol import Event, Protocol
 from arbitrade_kraken.settings import KrakenSettings
 from arbitrade_kraken.subscriptions import RESYNC_DELAYS_NS, Stage, Subscriptions
-from arbitrade_kraken.wire import DECODE_ERRORS, BookFrame, decode_book_frame
-
-_LIVE = Stage.LIVE
+from arbitrade_kraken.wire import DECODE_ERRORS, WireBook, decode_book_frame
 
 RECONNECT_DELAYS_NS: Sequence[Ns] = (0, SECOND // 4, SECOND // 2, SECOND, 2 * SECOND, 5 * SECOND)
 """At once a handful of times with growing delay, then at most once per 5 s (PROTOCOL 1.1)."""
@@ -60,8 +59,11 @@ class Link:
         *,
         control: bool,
     ) -> None:
-        self.books = Subscriptions(port, policy.settings)
+        self.books = Subscriptions(port, policy.settings, self._read_slowly)
         self.conn: ConnId | None = None
+        self._live = self.books.live
+        self._frame = b""
+        """the newest that was handed over unread"""
         self._port = port
         self._policy = policy
         self._settings = policy.settings
@@ -178,25 +180,20 @@ class Link:
             frame = decode_book_frame(data)
         except DECODE_ERRORS:
             return self._receive_slowly(data, now)
-        if frame.channel != "book":
-            return self._receive_slowly(data, now)
-        if frame.type == "update":
+        books = frame.data
+        if frame.type == "update" and len(books) == 1:
             # What nearly every frame is: one book that is live.
-            if len(frame.data) == 1:
-                book = frame.data[0]
-                subscription = self.books.by_symbol.get(book.symbol)
-                if subscription is not None and subscription.stage is _LIVE:
-                    update = subscription.reader.read(book, False)
-                    return self._receive_slowly(data, now) if update is None else (update,)
-            return self._receive_books(frame, data, False, now)
-        if frame.type == "snapshot":
-            return self._receive_books(frame, data, True, now)
-        return self._receive_slowly(data, now)
+            book = books[0]
+            reader = self._live.get(book.symbol)
+            if reader is not None:
+                self._frame = data
+                return (reader.quote(book),)
+        return self._receive_books(books, data, frame.type == "snapshot", now)
 
-    def _receive_books(self, frame: BookFrame, data: bytes, snapshot: bool, now: Ns) -> Sequence[BookUpdate]:
+    def _receive_books(self, read: list[WireBook], data: bytes, snapshot: bool, now: Ns) -> Sequence[BookUpdate]:
         books = self.books
         updates: list[BookUpdate] = []
-        for book in frame.data:
+        for book in read:
             subscription = books.listening(book.symbol, snapshot, now)
             if subscription is None:
                 continue
@@ -214,6 +211,11 @@ class Link:
             self._handle(event, data, updates, now)
         self.pump(now)
         return updates
+
+    def _read_slowly(self) -> Levels | None:
+        """Its levels could not be read from doubles: now exactly, or it is a fault of the pair it names."""
+        updates = self._receive_slowly(self._frame, self._heard_at)
+        return (updates[0].bids, updates[0].asks) if updates else None
 
     def _handle(self, event: Event, data: bytes, updates: list[BookUpdate], now: Ns) -> None:
         match event:

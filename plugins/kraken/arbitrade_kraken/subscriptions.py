@@ -6,7 +6,7 @@ snapshot can never be one of the subscription before. While a pair waits, its me
 
 import re
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -14,7 +14,7 @@ from arbitrade_core.domain import Ns, Pair, PairId, Severity
 from arbitrade_core.errors import ProtocolError
 from arbitrade_core.events import BookUpdate, ConnId
 from arbitrade_core.spi import FeedPort
-from arbitrade_kraken.books import BookReader
+from arbitrade_kraken.books import BookReader, Levels
 from arbitrade_kraken.pacing import MILLISECOND, SECOND, SETTLED_NS, Backoff, worth_telling
 from arbitrade_kraken.settings import KrakenSettings
 from arbitrade_kraken.wire import DECODE_ERRORS, decode_lexeme_book
@@ -69,12 +69,16 @@ class Subscription:
 class Subscriptions:
     """One link's pairs. What is due to be sent is asked for by `due`; answers and frames are told."""
 
-    def __init__(self, port: FeedPort, settings: KrakenSettings) -> None:
+    def __init__(self, port: FeedPort, settings: KrakenSettings, slowly: Callable[[], Levels | None]) -> None:
+        """`slowly`: see `BookReader`."""
         self.ignored: Counter[str] = Counter()
         """books and frames that were left aside without being faults, by kind"""
         self._port = port
         self._settings = settings
+        self._slowly = slowly
         self.by_symbol: dict[str, Subscription] = {}
+        self.live: dict[str, BookReader] = {}
+        """readers of the pairs in LIVE: all that nearly every frame needs to know"""
 
     @property
     def size(self) -> int:
@@ -143,6 +147,7 @@ class Subscriptions:
         if subscription.stage is not Stage.LIVE:
             subscription.stage = Stage.LIVE
             subscription.live_since = now
+            self.live[subscription.pair.symbol] = subscription.reader
         if not subscription.carried:
             subscription.carried = True
             self._port.carried_by(subscription.id, conn, now)
@@ -232,6 +237,7 @@ class Subscriptions:
         self._leave(subscription, now + delay)
 
     def _leave(self, subscription: Subscription, due: Ns) -> None:
+        self.live.pop(subscription.pair.symbol, None)
         subscription.stage, subscription.due = Stage.LEAVING, due
 
     def _uncarry(self, subscription: Subscription, now: Ns) -> None:
@@ -243,6 +249,7 @@ class Subscriptions:
 
     def lost(self, now: Ns) -> None:
         """The connection is gone: all books are out of use, to be subscribed to on the next one."""
+        self.live.clear()
         for symbol, subscription in list(self.by_symbol.items()):
             self._uncarry(subscription, now)
             if subscription.wanted:
@@ -275,7 +282,7 @@ class Subscriptions:
         return symbols
 
     def _reader(self, pair_id: PairId, pair: Pair) -> BookReader:
-        return BookReader(pair_id, pair.price_decimals, pair.qty_decimals, self._settings.depth)
+        return BookReader(pair_id, pair.price_decimals, pair.qty_decimals, self._settings.depth, self._slowly)
 
 
 def _grid(pair: Pair) -> tuple[object, ...]:

@@ -7,7 +7,7 @@ lexemes.
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -32,8 +32,8 @@ class WireBook(msgspec.Struct, gc=False):
 
 
 class BookFrame(msgspec.Struct, gc=False):
-    channel: str
-    type: str
+    channel: Literal["book"]
+    type: Literal["snapshot", "update"]
     data: list[WireBook]
 
 

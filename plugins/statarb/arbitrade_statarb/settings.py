@@ -94,6 +94,9 @@ class StatarbSettings(BaseModel):
 
     slippage_bps: Bps = Decimal(4)
     """Buffer for each of the four trades of a round trip."""
+    exit_slippage_bps: Bps = Decimal(100)
+    """Most that each trade of a way out may lose to the mid of its bar, beside the fee. What the books do not give
+    within that waits for the next bar."""
     cost_margin: Annotated[float, Field(ge=1, le=1000)] = 1.5
     """An entry's expected reversion must be this many times the cost of its round trip."""
 

@@ -15,8 +15,8 @@ from arbitrade_core.spi import (
     BUY_ROSE,
     SELL_ROSE,
     Detection,
+    DetectorPort,
     Finding,
-    Hurdles,
     MarketView,
     Standing,
     Vanished,
@@ -52,13 +52,13 @@ class TriangularDetector:
         self._past: dict[str, Detection] = {}
         """counters carried over rebuilds"""
 
-    def rebuild(self, market: MarketView, hurdles: Hurdles, now: Ns) -> Collection[PairId]:
+    def rebuild(self, market: MarketView, port: DetectorPort, now: Ns) -> Collection[PairId]:
         self._past = dict(self.detections())
         was_active = {self._cycles[cycle].key for cycle in self._active}
         self._rate = market.rate
-        self._cycles = cycles(market, hurdles.start_assets())
-        self._hurdle = [hurdles.required(cycle.legs) for cycle in self._cycles]
-        self._break_even = [hurdles.break_even(cycle.legs) for cycle in self._cycles]
+        self._cycles = cycles(market, port.start_assets())
+        self._hurdle = [port.required(cycle.legs) for cycle in self._cycles]
+        self._break_even = [port.break_even(cycle.legs) for cycle in self._cycles]
         self._floor = min([1.0, *self._hurdle, *self._break_even]) * (1.0 - 1e-12)
         count = len(self._cycles)
         self._gross_positive, self._after_fees, self._examined = [0] * count, [0] * count, [0] * count
@@ -87,13 +87,11 @@ class TriangularDetector:
     def on_change(self, pair: PairId, rose: int, now: Ns) -> Sequence[Finding]:
         if not rose:
             return self._weigh(pair, rose, set()) if pair in self._active_on else ()
-        lifted: set[int] = set()
-        if rose & SELL_ROSE:
-            lifted.update(self._score(2 * pair))
+        lifted = self._score(2 * pair) if rose & SELL_ROSE else ()
         if rose & BUY_ROSE:
-            lifted.update(self._score(2 * pair + 1))
+            lifted = (*lifted, *self._score(2 * pair + 1))
         if lifted or pair in self._active_on:
-            return self._weigh(pair, rose, lifted)
+            return self._weigh(pair, rose, set(lifted))
         return ()
 
     def _score(self, leg: LegId) -> Sequence[int]:

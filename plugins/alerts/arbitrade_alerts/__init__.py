@@ -1,0 +1,1 @@
+"""Alerts to people: routing, quiet hours, limits, escalation, and delivery by apprise."""
