@@ -33,6 +33,7 @@ from arbitrade_core.funnel import Appearances, DeskFunnel, Reached
 from arbitrade_core.journal import Record, Stream
 from arbitrade_core.legs import factor
 from arbitrade_core.market import Market
+from arbitrade_core.meter import Meter
 from arbitrade_core.money import BPS, ONE, ZERO, plain
 from arbitrade_core.parts import DeskParts
 from arbitrade_core.planning import STOPPED_AT, DeskTerms, numbered, plan_for, plan_rotation
@@ -63,6 +64,9 @@ class DeskPort(Protocol):
     def notify(self, severity: Severity, topic: str, text: str, now: Ns) -> None: ...
     def offer_again(self) -> None: ...
     def taken_on(self, pair: PairId) -> None: ...
+    @property
+    def meter(self) -> Meter | None: ...
+    def executor_failed(self, name: str, error: BaseException, now: Ns) -> None: ...
 
 
 ALARM_EVERY_NS = 60_000_000_000
@@ -156,8 +160,11 @@ class Desk:
         self._executors |= _by_kind(self._offered)
 
     def drop_parts(self, parts: DeskParts) -> None:
-        """A plugin goes out of use; plans in flight keep their executor."""
-        self.gate = self.gate.without({check.name for check in parts.checks})
+        """A plugin goes out of use; plans in flight keep their executor, what its checks sent to rest may come."""
+        names = {check.name for check in parts.checks}
+        self.gate = self.gate.without(names)
+        self._resting = {key: refused for key, refused in self._resting.items() if refused.check not in names}
+        self._port.offer_again()
         for executor in parts.executors:
             self.drop_executor(executor.name)
 

@@ -48,7 +48,7 @@ from arbitrade_core.money import exact
 from arbitrade_core.outbox import Outbox
 from arbitrade_core.parts import Part, Parts
 from arbitrade_core.ports import EngineDeskPort
-from arbitrade_core.spi import Detector, Feed, Finding, Funded, Timed, Vanished
+from arbitrade_core.spi import Detector, Feed, Finding, Funded, Listening, Timed, Vanished
 
 SYSTEM_STREAM = "system"
 """Records that belong to no desk: halts, quarantines, faults."""
@@ -339,6 +339,12 @@ class Engine:
     def detectors(self) -> Sequence[Detector]:
         return self.in_use.detectors
 
+    def measure(self, meter: Meter) -> None:
+        """From now on, know what plugins' objects cost."""
+        self.meter = meter
+        for desk in self.desks:
+            desk.gate.meter = meter
+
     def index_again(self) -> None:
         """Before this step ends, rebuild what detectors look at."""
         self._reindex = True
@@ -401,16 +407,17 @@ class Engine:
                     if isinstance(detector, Funded):
                         desk.fund(detector.name, detector.allocation, now)
         watchers: list[list[Detector]] = [[] for _ in self.market.pairs]
+        wanted: set[PairId] = set()
         for detector in list(self.detectors):
-            for pair in self._asked(
-                detector, partial(detector.rebuild, self.market, self.in_use.port_of(detector), now), now
-            ):
+            port = self.in_use.port_of(detector)
+            wants = not (isinstance(detector, Listening) and detector.listens_only)
+            for pair in self._asked(detector, partial(detector.rebuild, self.market, port, now), now):
                 watchers[pair].append(detector)
+                wanted.update({pair} if wants else ())
         shared: dict[tuple[Detector, ...], tuple[Detector, ...]] = {}
         self._watchers = [shared.setdefault(row, row) for row in map(tuple, watchers)]
-        wanted = [pair for pair, row in enumerate(self._watchers) if row]
         for way_in in list(self.in_use.feeds):
-            own = [pair for pair in wanted if pair in way_in.listed]
+            own = sorted(wanted & way_in.listed)
             self.in_use.guarded(way_in.feed, partial(way_in.feed.carry, own, now), now)
         for detector in list(self.detectors):
             self.offer(self._asked(detector, detector.active, now), now)

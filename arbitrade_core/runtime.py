@@ -7,7 +7,7 @@ migrations, what was last said of each plugin, import, all settings together, th
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.util import find_spec
 from typing import Any
@@ -25,12 +25,14 @@ from arbitrade_core.engine import SYSTEM_STREAM, Engine
 from arbitrade_core.errors import ArbitradeError
 from arbitrade_core.events import Durable, JournalBack, JournalLost, PairsEnabled, PluginFaulted, Resume
 from arbitrade_core.host import PluginHost, Services, offer_core_verbs
+from arbitrade_core.host.summary import daily
 from arbitrade_core.host.watchdog import Hang, Watchdog, forget_hang, last_hang, owner_of_files
 from arbitrade_core.meter import Meter
 from arbitrade_core.mode import Mode
 from arbitrade_core.planning import base36
 from arbitrade_core.plugins import State, Toggle
 from arbitrade_core.plugins.catalogue import installed, settle_needs
+from arbitrade_core.plugins.setup import Setup
 from arbitrade_core.settings import CoreSettings
 from arbitrade_core.shell import Shell
 from arbitrade_core.storage.connect import Database, configured, open_database
@@ -82,47 +84,27 @@ async def session(
     Raises:
         ArbitradeError: whatever keeps it from starting.
     """
-    core = core_settings()
     clock = WallClock()
-    now = clock()
-    desk_id, system = names(mode, now)
     async with AsyncExitStack() as stack:
-        database, state, hang = None, SystemState(), None
-        if mode is not Mode.SCAN:
-            database = await stack.enter_async_context(_open(core, mode))
-            async with database.pool(size=1) as pool:
-                state = await system_state(pool, system)
-            hang = last_hang(core.data_path, owner_of_files(installed()))
-        loaded = load(_without_hung(state.toggles, hang))
-        if adjust is not None:
-            loaded = adjust(loaded)
-        problems = await _migrate_plugins(loaded, database)
-        setup = loaded.setup(desk_id)
-        setup.register_all()
-        relay = _Relay()
-        past, writer = Past(toggles=loaded.catalogue.toggles), None
-        if database is not None:
-            writer = JournalWriter(database, [*setup.desks, system], clock=clock, emit=relay)
-            stack.callback(writer.close)
-            past = await _remember(past, database, writer, setup.desks, now)
-        halted = "a scan only looks" if mode is Mode.SCAN else state.halted
-        engine = compose(setup, now=now, system=system, past=past, halted=halted)
+        ready = await _prepare(stack, mode, adjust, clock)
+        core = ready.loaded.core
+        halted = "a scan only looks" if mode is Mode.SCAN else ready.state.halted
+        engine = compose(ready.setup, now=ready.now, system=ready.system, past=ready.past, halted=halted)
         meter = Meter(share=core.isolation.budget_share, window_s=core.isolation.budget_window_s)
-        shell = Shell(engine, clock, opener(), setup.fees, meter=meter)
-        relay.shell = shell
-        observations = None if database is None else ObservationWriter(database, desk_id)
-        verbs = Verbs()
-        stop = anyio.Event()
+        shell = ready.relay.shell = Shell(engine, clock, opener(), ready.setup.fees, meter=meter)
+        observations = None if ready.database is None else ObservationWriter(ready.database, engine.desks[0].id)
+        verbs, stop = Verbs(), anyio.Event()
         async with anyio.create_task_group() as tasks:
-            host = PluginHost(setup, shell, Services(tasks, verbs, shell.notify, clock, database), database)
-            running = Session(mode, loaded, shell, engine.desks[0], database, observations, host, verbs)
+            services = Services(tasks, verbs, shell.notify, clock, ready.database)
+            host = PluginHost(ready.setup, shell, services, ready.database)
+            running = Session(mode, ready.loaded, shell, engine.desks[0], ready.database, observations, host, verbs)
             offer_core_verbs(verbs, shell, host, partial(status, running) if status else dict)
             await host.start()
-            await tasks.start(_serve, shell, stop, writer, observations)
+            await tasks.start(_serve, shell, stop, ready.writer, observations)
             host.started()
-            _tell_start(running, problems, hang, state, resume)
-            if loaded.core.trading.pairs is not None:
-                shell.take(PairsEnabled(frozenset(loaded.core.trading.pairs), clock()))
+            _tell_start(running, ready, resume)
+            if status is not None:
+                tasks.start_soon(daily, shell, partial(status, running))
             try:
                 async with _guarded(running):
                     yield running
@@ -131,11 +113,54 @@ async def session(
                     stop.set()
                     await shell.stopped.wait()
                     await host.end()
+                tasks.cancel_scope.cancel()
 
 
-async def _remember(
-    past: Past, database: Database, writer: JournalWriter, desk_ids: Iterable[str], now: Ns
-) -> Past:
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """Everything that is there before the engine is."""
+
+    loaded: Loaded
+    setup: Setup
+    now: Ns
+    system: str
+    relay: "_Relay"
+    database: Database | None = None
+    writer: JournalWriter | None = None
+    state: SystemState = field(default_factory=SystemState)
+    past: Past = field(default_factory=Past)
+    hang: Hang | None = None
+    problems: tuple[str, ...] = ()
+    """plugins that are out of use before the start, and why"""
+
+
+async def _prepare(stack: AsyncExitStack, mode: Mode, adjust: Adjust | None, clock: WallClock) -> _Ready:
+    """The order of DESIGN 3, up to registration. What it opens is closed by `stack`."""
+    core = core_settings()
+    now = clock()
+    desk_id, system = names(mode, now)
+    database, state, hang = None, SystemState(), None
+    if mode is not Mode.SCAN:
+        database = await stack.enter_async_context(_open(core, mode))
+        async with database.pool(size=1) as pool:
+            state = await system_state(pool, system)
+        hang = last_hang(core.data_path, owner_of_files(installed()))
+    loaded = load(_without_hung(state.toggles, hang))
+    if adjust is not None:
+        loaded = adjust(loaded)
+    problems = await _migrate_plugins(loaded, database)
+    setup = loaded.setup(desk_id)
+    setup.register_all()
+    ready = _Ready(loaded, setup, now, system, _Relay(), database, None, state, Past(), hang, tuple(problems))
+    past = Past(toggles=loaded.catalogue.toggles)
+    if database is None:
+        return replace(ready, past=past)
+    writer = JournalWriter(database, [*setup.desks, system], clock=clock, emit=ready.relay)
+    stack.callback(writer.close)
+    return replace(ready, writer=writer, past=await _remember(past, database, writer, setup.desks, now))
+
+
+async def _remember(past: Past, database: Database, writer: JournalWriter, desk_ids: Iterable[str], now: Ns) -> Past:
     """What the journal says of the desks, once its streams are ours."""
     last_seq = {stream: tail.seq for stream, tail in (await writer.open()).items()}
     async with database.pool(size=1) as pool:
@@ -160,23 +185,24 @@ async def _guarded(session: Session) -> AsyncIterator[None]:
         watchdog.stop()
 
 
-def _tell_start(session: Session, problems: list[str], hang: Hang | None, state: SystemState, resume: bool) -> None:
-    """What happened before there was an engine, to journal and people; then the operator's word."""
+def _tell_start(session: Session, ready: _Ready, resume: bool) -> None:
+    """What happened before there was an engine, to journal and people; then the operator's words."""
     shell, clock = session.shell, session.shell.clock
-    for problem in problems:
+    for problem in ready.problems:
         shell.notify(Alert(Severity.CRITICAL, "plugin.failed", problem, clock()))
-    if hang is not None:
+    if ready.hang is not None:
         reason = "the trading loop hung in its code; the process ended and started again without it"
-        if hang.plugin is not None:
-            shell.take(PluginFaulted(hang.plugin, "process", session.desk.id, reason, clock()))
+        if ready.hang.plugin is not None:
+            shell.take(PluginFaulted(ready.hang.plugin, "process", session.desk.id, reason, clock()))
         forget_hang(session.loaded.core.data_path)
-    reasons = [why for why in (state.halted, *(desk.halt_reason for desk in session.engine.desks)) if why]
+    reasons = [why for why in (ready.state.halted, *(desk.halt_reason for desk in session.engine.desks)) if why]
     if resume:
         shell.take(Resume("command line", clock()))
     elif reasons:
-        _log.error(
-            "halted since an earlier run; start with --resume, or `arbitrade resume`, to clear it", reason=reasons[0]
-        )
+        _log.error("halted since an earlier run; `arbitrade resume` clears it, or --resume", reason=reasons[0])
+    pairs = session.loaded.core.trading.pairs
+    if pairs is not None:
+        shell.take(PairsEnabled(frozenset(pairs), clock()))
 
 
 def _without_hung(toggles: Mapping[str, Toggle], hang: Hang | None) -> dict[str, Toggle]:

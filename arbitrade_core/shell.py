@@ -137,7 +137,7 @@ class Shell:
         self._fees = fees
         self.notifiers = list(notifiers)
         self.meter = meter or Meter()
-        engine.meter = self.meter
+        engine.measure(self.meter)
         self.on_quarantined: Callable[[Quarantined], None] = lambda command: None
         """told what the engine took out of use"""
         self.on_notifier_failed: Callable[[Notifier, Exception], None] = lambda notifier, error: None

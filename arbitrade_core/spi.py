@@ -308,6 +308,17 @@ class Timed(Protocol):
 
 
 @runtime_checkable
+class Listening(Protocol):
+    """A detector that may only listen: while it does, no book is fetched for its sake.
+
+    It is called for those of its pairs that another detector wants, and finds nothing: to watch prices for a risk check.
+    """
+
+    @property
+    def listens_only(self) -> bool: ...
+
+
+@runtime_checkable
 class Funded(Protocol):
     """A detector whose plans work with an allocation of their own, in a sub-ledger (TRADING 26)."""
 

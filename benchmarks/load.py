@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from arbitrade_core.composition import Past, compose, load
 from arbitrade_core.engine import Engine
 from arbitrade_core.events import ConnId, StartAssets
+from arbitrade_core.meter import Meter
 from arbitrade_core.testing.world import World
 from arbitrade_kraken.loopback import Loopback
 from arbitrade_kraken.simulator.exchange import DEFAULT_START_NS, SimulatedExchange
@@ -31,6 +32,7 @@ def build(updates: int, *, pairs: int, seed: int, mispricings_per_s: float) -> L
     setup = loaded.setup("bench")
     setup.register_all()
     engine = compose(setup, now=DEFAULT_START_NS, system="system", past=Past())
+    engine.measure(Meter())  # as in a running bot
     peer = Loopback(exchange)
     peer.frames = []
     world = World(engine, peer, start_ns=DEFAULT_START_NS, fees=setup.fees)

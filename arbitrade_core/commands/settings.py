@@ -6,7 +6,7 @@ import typer
 from pydantic import BaseModel
 
 from arbitrade_core.commands.console import JsonOption, print_json, print_table
-from arbitrade_core.plugins import Catalogue, load_catalogue
+from arbitrade_core.plugins import Catalogue, import_plugin, load_catalogue
 from arbitrade_core.settings import CoreSettings, allowed, default, markdown, written
 
 app = typer.Typer(no_args_is_help=True, help="Settings in force.")
@@ -48,7 +48,9 @@ def list_settings(
 
 def reference(catalogue: Catalogue) -> str:
     """docs/settings.md: the core's settings and those of the plugins that come with it."""
-    own = {entry.name for entry in catalogue.entries if entry.distribution == "arbitrade"}
     models: dict[str, type[BaseModel]] = {"": CoreSettings}
-    models.update((name, model) for name, model in catalogue.models.items() if name in own)
+    for entry in catalogue.entries:
+        if entry.distribution == "arbitrade":  # one that is not enabled has its settings all the same
+            model = catalogue.models.get(entry.name) or import_plugin(catalogue.point(entry.name), entry.who).model
+            models.update({} if model is None else {entry.name: model})
     return markdown(models)

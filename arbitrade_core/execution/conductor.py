@@ -44,7 +44,9 @@ from arbitrade_core.lifecycle import (
     is_repeat,
     order_state_after,
 )
+from arbitrade_core.meter import Meter
 from arbitrade_core.money import ZERO, plain
+from arbitrade_core.parts import Part
 from arbitrade_core.pnl import Results
 from arbitrade_core.records import end_record, fill_record, order_intent, order_record, wait_record
 from arbitrade_core.risk.gate import Approved
@@ -88,6 +90,9 @@ class ConductorPort(Protocol):
     def send(self, order: Order) -> None: ...
     def notify(self, severity: Severity, topic: str, text: str, now: Ns) -> None: ...
     def taken_on(self, pair: PairId) -> None: ...
+    @property
+    def meter(self) -> Meter | None: ...
+    def executor_failed(self, name: str, error: BaseException, now: Ns) -> None: ...
 
 
 class Conductor:
@@ -228,10 +233,21 @@ class Conductor:
     def _step(self, run: Run, event: RunEvent, now: Ns) -> None:
         executor = self._carried_by[run.plan.id]
         self.own_orders = frozenset({leg.order_id for leg in run.plan.legs} | set(run.orders))
+        meter = self._port.meter
+        began = 0 if meter is None else meter.cpu_ns()
         try:
             actions = executor.step(run, event, self._account, now)
+        except (ProtocolError, InvariantError):
+            raise
+        except Exception as error:  # noqa: BLE001 - foreign code; what it left open is for people to settle
+            self._port.executor_failed(executor.name, error, now)
+            reason = f"executor {executor.name!r} failed on plan {run.plan.id}, which stays open: "
+            self._account.halt(f"{reason}{type(error).__name__}: {error}", now)
+            return
         finally:
             self.own_orders = frozenset()
+        if meter is not None:
+            meter.charge(Part.EXECUTOR, executor.name, meter.cpu_ns() - began)
         for action in actions:
             self._act(run, action, now)
 

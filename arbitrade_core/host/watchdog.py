@@ -85,12 +85,14 @@ class Watchdog:
         self._stop = threading.Event()
         self._dump: IO[str] | None = None
         self._watched = 0
+        self._told: _Watched | None = None
         self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
 
     def start(self) -> None:
         self._watched = threading.get_ident()
         self._folder.mkdir(parents=True, exist_ok=True)
         self._dump = self._dumped.open("w")
+        self._arm()
         self._thread.start()
 
     def stop(self) -> None:
@@ -103,26 +105,25 @@ class Watchdog:
                 self._dumped.unlink()
 
     def _watch(self) -> None:
-        assert self._dump is not None
-        last, silent, told = -1, 0, None
+        last, silent = -1, 0
         while not self._stop.wait(self._hang_s / _POLLS):
-            watched = _Watched(self._watched, self._checks())
-            if watched != told:
-                self._head(watched)
-                told = watched
-            faulthandler.dump_traceback_later(self._hang_s * _LOCKED, exit=True, file=self._dump)
+            self._arm()
             beats = self._beats()
             last, silent = (beats, 0) if beats != last else (last, silent + 1)
             if silent > _POLLS:
                 self._end()
 
-    def _head(self, watched: _Watched) -> None:
-        """Anew, since plugins come and go."""
+    def _arm(self) -> None:
+        """Have `faulthandler` wait anew. Plugins come and go, so what it cannot tell is written ahead."""
         assert self._dump is not None
-        self._dump.seek(0)
-        self._dump.truncate()
-        self._dump.write(msgspec.json.encode(watched).decode() + "\n")
-        self._dump.flush()
+        watched = _Watched(self._watched, self._checks())
+        if watched != self._told:
+            self._told = watched
+            self._dump.seek(0)
+            self._dump.truncate()
+            self._dump.write(msgspec.json.encode(watched).decode() + "\n")
+            self._dump.flush()
+        faulthandler.dump_traceback_later(self._hang_s * _LOCKED, exit=True, file=self._dump)
 
     def _end(self) -> None:
         frame = sys._current_frames().get(self._watched)

@@ -10,6 +10,8 @@ from typing import Any
 
 from arbitrade_core.domain import Ns, Plan, Severity
 from arbitrade_core.errors import InvariantError, PluginError
+from arbitrade_core.meter import Meter
+from arbitrade_core.parts import Part
 from arbitrade_core.spi import DeskView, Refused, RiskCheck
 
 GATE = "gate"
@@ -65,6 +67,8 @@ class Gate:
         """required checks that are not there: while there are any, everything is refused"""
         self._required = frozenset(required)
         self.on_fault = on_fault
+        self.meter: Meter | None = None
+        """measures what each check costs, when somebody wants to know"""
         self._held: dict[str, str] = {}
         """checks that misbehaved, and how: they are not asked again, and refuse everything"""
 
@@ -109,13 +113,18 @@ class Gate:
     def _with(self, checks: Sequence[RiskCheck], held: dict[str, str]) -> "Gate":
         gate = Gate(checks, self._required, self.on_fault)
         gate._held = held
+        gate.meter = self.meter
         return gate
 
     def _ask(self, name: str, check: RiskCheck, plan: Plan, desk: DeskView, now: Ns) -> Refused | None:
         if name in self._held:
             return Refused(name, f"the check is quarantined: {self._held[name]}; enable its plugin anew, or disable it")
         try:
+            meter = self.meter
+            began = 0 if meter is None else meter.cpu_ns()
             answer: Any = check.check(plan, desk, now)
+            if meter is not None:
+                meter.charge(Part.RISK_CHECK, name, meter.cpu_ns() - began)
             if answer is None or isinstance(answer, Refused):
                 return answer
             raise TypeError(f"answered {answer!r}; a risk check answers None or Refused(check, reason)")

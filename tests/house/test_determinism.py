@@ -16,6 +16,11 @@ OUTSIDE = (
     "arbitrade_core.cli",
     "arbitrade_core.commands",
     "arbitrade_core.storage",
+    "arbitrade_core.control",
+    "arbitrade_core.host",
+    "arbitrade_core.meter",
+    # the alerts' own threads, which tell time for deliveries
+    "arbitrade_alerts.service",
     # `arbitrade doctor`'s look at the exchange; the simulator's process, and its speed
     "arbitrade_kraken.plugin",
     "arbitrade_kraken.simulator.command",

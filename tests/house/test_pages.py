@@ -14,11 +14,13 @@ from arbitrade_core.cli import app
 from arbitrade_core.domain import Pair
 from arbitrade_core.funnel import DeskFunnel, detection_totals
 from arbitrade_core.hooks import HOOKS, PluginContext
+from arbitrade_alerts.settings import AlertsSettings
 from arbitrade_core.plugins import load_catalogue
 from arbitrade_core.settings import CoreSettings, variables
 from arbitrade_kraken.fee_tables import TIERS
 from arbitrade_kraken.fees import KrakenFees
 from arbitrade_kraken.settings import KrakenSettings
+from arbitrade_statarb.settings import StatarbSettings
 from tests.house.hooks_page import page as hooks_page
 from tests.house.repository import PAGES, README, ROOT
 
@@ -70,8 +72,9 @@ def test_ci_runs_the_readmes_test_command() -> None:
 
 def test_every_variable_in_the_pages_is_a_setting() -> None:
     known = {variable.name for variable in variables(CoreSettings)}
-    known |= {variable.name for variable in variables(KrakenSettings, ("kraken",))}
-    known |= {"ARBITRADE_API", "ARBITRADE_DEPTH__MIN_LEVELS", "ARBITRADE_"}  # the API's number, the example plugin
+    for section, model in (("kraken", KrakenSettings), ("alerts", AlertsSettings), ("statarb", StatarbSettings)):
+        known |= {variable.name for variable in variables(model, (section,))}
+    known |= {"ARBITRADE_API", "ARBITRADE_DEPTH__MIN_LEVELS", "ARBITRADE_", "ARBITRADE_ALERTS__"}  # the API's number, the example plugin
     for page in [*PAGES, ROOT / "compose.yaml", ROOT / "Dockerfile", ROOT / ".ci" / "run"]:
         text = page.read_text(encoding="utf-8")
         named = {name for name in VARIABLE.findall(text) if not re.search(rf"{name}[<*…]", text)}
