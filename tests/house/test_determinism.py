@@ -21,6 +21,11 @@ OUTSIDE = (
     "arbitrade_core.meter",
     # the alerts' own threads, which tell time for deliveries
     "arbitrade_alerts.service",
+    "arbitrade_alerts.verbs",
+    # the author's kit measures, and guards against clocks
+    "arbitrade_core.testing.budget",
+    "arbitrade_core.testing.checking",
+    "arbitrade_core.testing.guard",
     # `arbitrade doctor`'s look at the exchange; the simulator's process, and its speed
     "arbitrade_kraken.plugin",
     "arbitrade_kraken.simulator.command",

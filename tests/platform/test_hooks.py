@@ -144,5 +144,5 @@ def test_the_shipped_plugins_register_what_a_bot_needs() -> None:
     assert [one.thing.name for one in registry.feeds()] == ["kraken"]
     assert [one.plugin for one in registry.fee_sources()] == ["kraken"]
     assert [one.thing.name for one in registry.detectors()] == ["triangular"]
-    assert [one.thing.name for one in registry.executors()] == ["sequential"]
-    assert [one.thing.name for one in registry.notifiers()] == ["log"]
+    assert [one.thing.name for one in registry.executors()] == ["sequential", "rotation"]
+    assert [one.thing.name for one in registry.notifiers()] == ["log"], "alerts has no channel"

@@ -20,7 +20,8 @@ def entry(catalogue: Catalogue, name: str) -> Entry:
 
 def test_the_core_comes_first_the_others_by_name(plugin: Plugin) -> None:
     plugin("aardvark", GOOD)
-    assert [one.name for one in load_catalogue().entries] == ["core", "aardvark", "kraken", "triangular"]
+    names = [one.name for one in load_catalogue().entries]
+    assert names == ["core", "aardvark", "alerts", "kraken", "statarb", "triangular"]
 
 
 def test_an_entry_tells_where_a_plugin_is_from_and_what_it_does(plugin: Plugin) -> None:
