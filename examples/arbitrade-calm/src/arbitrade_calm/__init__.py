@@ -1,0 +1,1 @@
+"""A third-party plugin for Arbitrade: trade within given hours, and on calm pairs only."""
