@@ -23,7 +23,7 @@ from arbitrade_core.risk.checks import required_checks
 from arbitrade_core.risk.gate import Gate
 from arbitrade_core.settings import CoreSettings, Settings, load_settings
 from arbitrade_core.settings.shadows import shadow_cores
-from arbitrade_core.spi import Feed
+from arbitrade_core.spi import Executor, Feed
 from arbitrade_core.subledgers import Ledgers
 
 _log = structlog.get_logger(__name__)
@@ -114,6 +114,8 @@ def _desk(setup: Setup, desk_id: str, settings: Settings, now: Ns, past: Past) -
     kind = setup.venue(desk_id)
     if kind.real:
         raise SettingsError([f"ARBITRADE_TRADING__VENUE is {kind.name!r}, which reaches an exchange. Allowed: paper."])
+    executors = own_parts(setup.parts, desk_id, "executors")
+    _refuse_unknown(core.execution.executors, executors)
     ledger = Ledgers(desk_id)
     return Desk(
         desk_id=desk_id,
@@ -121,12 +123,23 @@ def _desk(setup: Setup, desk_id: str, settings: Settings, now: Ns, past: Past) -
         balances=core.paper.starting_balances,
         recovered=past.desks.get(desk_id, Recovered()),
         gate=Gate(own_parts(setup.parts, desk_id, "checks"), required_checks(core.risk) | held_checks(past.toggles)),
-        executors=own_parts(setup.parts, desk_id, "executors"),
+        executors=executors,
         venue=kind.open(desk_id, ledger.balance),
         ledger=ledger,
         stream=Stream(desk_id, past.last_seq.get(desk_id, 0)),
         epoch=base36(now // 1_000_000),
     )
+
+
+def _refuse_unknown(wanted: Mapping[str, str], executors: Sequence[Executor]) -> None:
+    problems = []
+    for kind, name in wanted.items():
+        takers = [executor.name for executor in executors if kind in executor.kinds]
+        if name not in takers:
+            known = ", ".join(takers) if takers else "nothing: no executor takes that kind"
+            problems.append(f"ARBITRADE_EXECUTION__EXECUTORS gives {kind!r} to {name!r}. Allowed: {known}.")
+    if problems:
+        raise SettingsError(problems)
 
 
 def held_checks(toggles: Mapping[str, Toggle]) -> frozenset[str]:
@@ -157,6 +170,7 @@ def desk_terms(core: CoreSettings) -> DeskTerms:
         max_notional_valued=core.risk.max_cycle_notional_valued,
         reserve=core.risk.reserve,
         leg_ban_ns=core.execution.leg_ban_s * 1_000_000_000,
+        executors=core.execution.executors,
     )
 
 

@@ -12,6 +12,8 @@ from rich.table import Table
 from arbitrade_core import runtime
 from arbitrade_core.commands.console import DemoOption, JsonOption, print_json, print_table
 from arbitrade_core.commands.db import open_database
+from arbitrade_core.commands.plugins_check import check_plugin
+from arbitrade_core.commands.plugins_new import new_plugin
 from arbitrade_core.composition import core_settings
 from arbitrade_core.control import NotRunning, call
 from arbitrade_core.control.client import actor
@@ -88,6 +90,10 @@ def enable_plugin(name: str, demo: DemoOption = False, as_json: JsonOption = Fal
 def disable_plugin(name: str, demo: DemoOption = False, as_json: JsonOption = False) -> None:
     """Take a plugin out of use, once its plans have ended: in the running bot now, and at every later start."""
     _toggle(name, State.DISABLED, demo, as_json)
+
+
+app.command("new")(new_plugin)
+app.command("check")(check_plugin)
 
 
 def _toggle(name: str, state: State, demo: bool, as_json: bool) -> None:

@@ -16,15 +16,19 @@ Sets = Annotated[
 Budget = Annotated[bool, typer.Option("--budget", help="Let rules fail whose object is over its budget of CPU time.")]
 
 
-def check_plugin(distribution: Distribution, sets: Sets = None, budget: Budget = False, as_json: JsonOption = False) -> None:
-    """Run the contract tests on what a distribution's plugins register, enabled or not. Exit code 1: a rule is broken."""
+def check_plugin(
+    distribution: Distribution, sets: Sets = None, budget: Budget = False, as_json: JsonOption = False
+) -> None:
+    """Run the contract tests on what a distribution's plugins register, enabled or not. Exit 1: a rule is broken."""
     examined: list[Examined] = []
     for one in check_distribution(distribution, sets or (), judges_cost=budget):
         examined.append(one)
         if not as_json:
             _print(one)
     if as_json:
-        print_json({"distribution": distribution, "ok": not _failed(examined), "objects": [_plain(one) for one in examined]})
+        print_json(
+            {"distribution": distribution, "ok": not _failed(examined), "objects": [_plain(one) for one in examined]}
+        )
     else:
         typer.echo(_summary(distribution, examined))
     if _failed(examined):

@@ -95,6 +95,9 @@ class ExecutionSettings(Section):
     stuck_after_ms: Whole = 5_000
     """How long a way home is looked for again, while there is none within the loss cap, before the plan is stuck
     and the desk halts."""
+    executors: dict[str, str] = {}
+    """Which registered executor carries out which kind of plan, such as `cycle=parallel`. Not set: the first one that
+    takes the kind, the core's before those of plugins."""
     leg_ban_s: Whole = 60
     """How long a directed leg rests after it failed."""
 

@@ -30,7 +30,8 @@ from arbitrade_core.events import (
     Transmit,
     WantFees,
 )
-from arbitrade_core.journal import GENESIS, Record, chained
+from arbitrade_core.journal import Record
+from arbitrade_core.testing.journal import MemoryJournal
 
 
 class Peer(Protocol):
@@ -46,6 +47,19 @@ class Peer(Protocol):
     def advance(self, now: Ns) -> Iterable[tuple[ConnId, bytes | None]]:
         """Frames due by now, in order; None for data: the peer closed the connection."""
         ...
+
+
+class SilentPeer:
+    """Implements `Peer`: says nothing by itself."""
+
+    def open(self, conn: ConnId, url: str, now: Ns) -> None: ...
+    def receive(self, conn: ConnId, data: bytes, now: Ns) -> None: ...
+    def close(self, conn: ConnId, now: Ns) -> None: ...
+    def next_due(self) -> None:
+        return None
+
+    def advance(self, now: Ns) -> Iterable[tuple[ConnId, bytes | None]]:
+        return ()
 
 
 class World:
@@ -64,9 +78,7 @@ class World:
         """`commit_ns` is what a journal commit takes, `network_ns` one way to the peer and back alike."""
         self.engine = engine
         self.now = start_ns
-        self.records: list[Record] = []
-        self.hashes: dict[str, bytes] = {}
-        """by stream: the chain's last hash"""
+        self.journal = MemoryJournal()
         self.orders: list[Order] = []
         self.alerts: list[Alert] = []
         self.appearances: list[Appearance] = []
@@ -79,6 +91,15 @@ class World:
         self._heap: list[tuple[Ns, int, Input]] = []
         self._put = 0
         self._open: set[ConnId] = set()
+
+    @property
+    def records(self) -> list[Record]:
+        return self.journal.records
+
+    @property
+    def hashes(self) -> dict[str, bytes]:
+        """By stream: the chain's last hash."""
+        return self.journal.hashes
 
     def start(self) -> None:
         self._carry_out(self.engine.start(self.now))
@@ -153,11 +174,9 @@ class World:
                     self._load_fees()
 
     def _append(self, records: Sequence[Record]) -> None:
-        for record in records:
-            self.records.append(record)
-            self.hashes[record.stream] = chained(self.hashes.get(record.stream, GENESIS), record)
+        last = self.journal.append(records)
         if self.commits:
-            for stream, seq in {record.stream: record.seq for record in records}.items():
+            for stream, seq in last.items():
                 self._at(Durable(stream, seq, self.now + self._commit_ns))
 
     def _load_fees(self) -> None:
