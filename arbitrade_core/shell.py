@@ -140,7 +140,9 @@ class Shell:
         engine.measure(self.meter)
         self.on_quarantined: Callable[[Quarantined], None] = lambda command: None
         """told what the engine took out of use"""
-        self.on_notifier_failed: Callable[[Notifier, Exception], None] = lambda notifier, error: None
+        self.on_notifier_failed: Callable[[Notifier, BaseException], None] = lambda notifier, error: None
+        self.tap: Callable[[Input], None] | None = None
+        """told every input in the order in which the engine takes it, before its step; returns at once"""
         self.beats = 0
         """goes up as long as the trading loop runs"""
         self._connections: dict[ConnId, Connection] = {}
@@ -181,6 +183,8 @@ class Shell:
 
     def take(self, event: Input) -> None:
         """Give the engine one input and carry out what it asks."""
+        if self.tap is not None:
+            self.tap(event)
         commands = self.engine.step(event)
         if commands:
             self._carry_out(commands)
@@ -192,7 +196,10 @@ class Shell:
     def on_frame(self, conn: ConnId, data: bytes) -> None:
         candidates = self.engine.candidates
         began = time.perf_counter_ns()
-        commands = self.engine.step(Frame(conn, data, self.clock()))
+        frame = Frame(conn, data, self.clock())
+        if self.tap is not None:
+            self.tap(frame)
+        commands = self.engine.step(frame)
         took_ns = time.perf_counter_ns() - began
         self.decision.record(took_ns)
         if self.engine.candidates != candidates:
@@ -300,7 +307,7 @@ class Shell:
                 began = self.meter.cpu_ns()
                 notifier.send(alert)
                 self.meter.charge(Part.NOTIFIER, notifier.name, self.meter.cpu_ns() - began)
-            except Exception as error:  # noqa: BLE001 - a notifier is somebody's code; trading goes on without it
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - a notifier is somebody's code; trading goes on without it
                 _log.exception("notifier failed", notifier=notifier.name)
                 asyncio.get_running_loop().call_soon(self.on_notifier_failed, notifier, error)
 

@@ -167,8 +167,23 @@ class Hurdles(Protocol):
     def start_assets(self) -> frozenset[str]: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Holdings:
+    """A strategy's ledger at one desk (TRADING 26), amounts by asset."""
+
+    desk_id: str
+    handed: Mapping[str, Decimal]
+    """of its allocation, as far as it was there: the baseline that it is measured against"""
+    held: Mapping[str, Decimal]
+    """money in open plans included; assets of nothing left out"""
+
+
 class DetectorPort(Hurdles, Protocol):
     """A detector's way into the engine, and what it may know of the desks."""
+
+    def holdings(self) -> Sequence[Holdings]:
+        """What the detector's own strategy has at each desk that handed it something, the main desk first."""
+        ...
 
     def taker_rate(self, symbol: str) -> Decimal | None:
         """The highest taker fee of any desk on a pair, as a fraction of the cost; None when none is known."""
@@ -311,7 +326,7 @@ class Timed(Protocol):
 class Listening(Protocol):
     """A detector that may only listen: while it does, no book is fetched for its sake.
 
-    It is called for those of its pairs that another detector wants, and finds nothing: to watch prices for a risk check.
+    It is called for those of its pairs that another detector wants, and finds nothing: it watches prices for a check.
     """
 
     @property

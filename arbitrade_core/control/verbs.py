@@ -1,8 +1,11 @@
 """The table of what the bot can be asked: one name, one answer, whoever asks."""
 
 import difflib
+import math
 from collections.abc import Mapping
 from typing import Any
+
+import anyio
 
 from arbitrade_core.errors import ControlError, InvariantError
 from arbitrade_core.services import Verb
@@ -35,7 +38,13 @@ class Verbs:
             near = difflib.get_close_matches(name, self._answers, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(self.names())}"
             raise ControlError(f"the running bot knows no {name!r}: {hint}")
-        return await answer(parameters, actor)
+        try:
+            return await answer(parameters, actor)
+        except anyio.get_cancelled_exc_class() as error:
+            if anyio.current_effective_deadline() == -math.inf:
+                raise
+            # Nobody cancelled it; let out, it would end the listening.
+            raise ControlError(f"{name} failed: it cancelled itself") from error
 
 
 def text(parameters: Mapping[str, Any], name: str) -> str:

@@ -157,6 +157,7 @@ class PluginHost:
             catalogue = self._setup.catalogue
             entry = catalogue.entry(name)
             refused = catalogue.why_not_disable(name) or self._required(name) or self._traded_on(name)
+            refused = refused or self._feeds_plans(name)
             if refused:
                 raise ControlError(refused)
             if entry.state is State.DISABLED:
@@ -178,7 +179,7 @@ class PluginHost:
         """The engine took an object out, or a required check; the catalogue says so."""
         self._put_quarantined(command.plugin, f"{command.kind} {command.name!r}: {command.reason}")
 
-    def notifier_failed(self, notifier: Notifier, error: Exception) -> None:
+    def notifier_failed(self, notifier: Notifier, error: BaseException) -> None:
         plugin = next((name for name, live in self._live.items() if notifier in live.notifiers), None)
         if plugin is not None:
             self._live[plugin].notifiers.remove(notifier)
@@ -258,6 +259,13 @@ class PluginHost:
         own = sorted({check.name for desk in parts.desks.values() for check in desk.checks} & required)
         if own:
             return f"plugin {name!r} brings the required check {', '.join(own)}; shorten ARBITRADE_RISK__REQUIRED first"
+        return None
+
+    def _feeds_plans(self, name: str) -> str | None:
+        """Why the plugin's feed must stay for now."""
+        open_plans = sum(len(desk.open_plans) for desk in self._shell.engine.desks)
+        if open_plans and self._setup.parts.get(name, Parts()).feeds:
+            return f"{open_plans} plans in flight need the books of plugin {name!r}; try again when they have ended"
         return None
 
     def _traded_on(self, name: str) -> str | None:

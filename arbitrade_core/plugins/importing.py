@@ -32,7 +32,7 @@ class Imported:
     """of its settings"""
 
 
-def import_plugin(point: metadata.EntryPoint, who: str, within_s: float = IMPORT_S) -> Imported:
+def import_plugin(point: metadata.EntryPoint, who: str) -> Imported:
     """Import and examine one plugin, on a thread of its own so that one that hangs can be left behind. Blocks.
 
     Raises:
@@ -49,9 +49,9 @@ def import_plugin(point: metadata.EntryPoint, who: str, within_s: float = IMPORT
 
     thread = threading.Thread(target=look, name=f"import {point.name}", daemon=True)
     thread.start()
-    thread.join(within_s)
+    thread.join(IMPORT_S)
     if not done:
-        raise PluginError(f"{who} cannot be imported: it did not end within {within_s:.0f} s")
+        raise PluginError(f"{who} cannot be imported: it did not end within {IMPORT_S:g} s")
     found = done[0]
     if isinstance(found, BaseException):
         raise found

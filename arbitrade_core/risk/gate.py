@@ -128,7 +128,7 @@ class Gate:
             if answer is None or isinstance(answer, Refused):
                 return answer
             raise TypeError(f"answered {answer!r}; a risk check answers None or Refused(check, reason)")
-        except Exception as error:  # noqa: BLE001 - foreign code; whatever it raises refuses and is reported
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - foreign code; whatever it raises refuses and is told
             if self.on_fault is not None:
                 self.on_fault(name, error)
             return Refused(name, f"the check failed: {type(error).__name__}: {error}")

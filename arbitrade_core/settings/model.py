@@ -161,7 +161,7 @@ class IsolationSettings(Section):
     core."""
     budget_window_s: Annotated[float, Field(ge=1)] = 10.0
     """The window over which that is measured."""
-    hang_s: Annotated[float, Field(ge=1)] = 15.0
+    hang_s: Annotated[float, Field(ge=3)] = 15.0
     """When the trading loop has not moved for so long, the process ends with exit code 70, and the plugin that it hung
     in is quarantined at the next start."""
 
