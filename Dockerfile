@@ -34,6 +34,7 @@ ENV PATH=/opt/arbitrade/bin:$PATH \
 USER 10001:10001
 WORKDIR /data
 VOLUME /data
-# No HEALTHCHECK: nothing answers from outside yet, and a process that merely lives is no sign of health.
+# No HEALTHCHECK: Docker restarts nothing that is merely unhealthy, and asking costs a Python process each time. A bot
+# that hangs ends by itself with exit code 70; `arbitrade status` asks it how it is.
 ENTRYPOINT ["arbitrade"]
 CMD ["run"]

@@ -4,16 +4,19 @@ import inspect
 import sys
 
 from arbitrade_core.hooks import API_VERSION, HOOKS, HookSpecs
+from arbitrade_core.plugins import KINDS
 from tests.house.repository import project
 
 HEAD = """\
 # Hooks
 
 A plugin is a module that an installed distribution names in the entry-point group `arbitrade.plugins`. It
-declares `ARBITRADE_API = {api}` and implements the hooks it needs. Hooks register objects, once, at the start; the
-engine calls the objects, and `arbitrade_core.spi` says what they must look like. A hook that raises, returns
-something else than it should, or registers a name that is taken ends the start with an error that names the
-plugin's distribution. `arbitrade plugins list` shows who implements what.
+declares `ARBITRADE_API = {api}` and implements the hooks it needs. Hooks register objects when the plugin comes into
+use, at the start or in a running bot. The engine calls the objects, and `arbitrade_core.spi`, `services` and `panels`
+say what they must look like. A hook that raises, returns something else than it should, or registers a name that is
+taken keeps the plugin out of use, at the start with an error that names its distribution. `arbitrade plugins list`
+shows who implements what. [authors.md](authors.md) leads from nothing to a published plugin, [plugins.md](plugins.md)
+says what operators do with it.
 
 A whole plugin:
 
@@ -65,7 +68,16 @@ depth = "arbitrade_depth"
 Once installed it is enabled, with the setting `ARBITRADE_DEPTH__MIN_LEVELS`; `ARBITRADE_PLUGINS` chooses among the
 installed ones. An entry point in the group `arbitrade.plugins.experimental` must be named in
 `ARBITRADE_EXPERIMENTAL` as well. A typer app or click command in the group `arbitrade.commands` becomes a command,
-and a module may offer `doctor(ctx)`, an async generator of `hooks.Finding`, for `arbitrade doctor`.
+for which `arbitrade_core.commandline` has options, output, and a line to the running bot; and a module may offer
+`doctor(ctx)`, an async generator of `hooks.Finding`, for `arbitrade doctor`.
+
+`NEEDS = ("feed", "plugin:kraken")` in the module says what else must be in use: a plugin by name, or what some plugin
+registers ({needs}).
+Objects that several hooks hand over, such as a notifier that is also a service, are kept in `ctx.shared`.
+
+An object that raises, or uses more CPU time than its budget, is quarantined alone
+([plugins.md](plugins.md#quarantine)); a risk check then refuses everything. Nothing an object does may depend on a
+clock, chance or I/O of its own, but for services and notifiers: time comes in as `now`.
 
 Plugins run in the bot's process and are trusted code. They may import {modules}; everything else in
 `arbitrade_core` is private and changes without notice.
@@ -77,7 +89,8 @@ This page is made from the code: `just docs`.
 def page() -> str:
     public = project()["tool"]["arbitrade"]["public-modules"]
     modules = ", ".join(f"`arbitrade_core.{name}`" for name in public)
-    return "\n".join([HEAD.format(api=API_VERSION, modules=modules), *(section(hook) for hook in HOOKS)])
+    needs = ", ".join(f"`{kind}`" for kind in KINDS)
+    return "\n".join([HEAD.format(api=API_VERSION, modules=modules, needs=needs), *(section(hook) for hook in HOOKS)])
 
 
 def section(hook: str) -> str:
