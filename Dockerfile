@@ -13,12 +13,12 @@ RUN python -m pip install --no-cache-dir uv==0.13.9
 WORKDIR /build
 # Dependencies first: they change less often than the code.
 COPY pyproject.toml ./
-RUN uv sync --no-dev --extra fast --no-install-project --no-cache
+RUN uv sync --no-dev --extra fast --extra statarb --no-install-project --no-cache
 COPY README.md LICENSE ./
 COPY migrations/ migrations/
 COPY plugins/ plugins/
 COPY arbitrade_core/ arbitrade_core/
-RUN uv sync --no-dev --extra fast --no-editable --no-cache
+RUN uv sync --no-dev --extra fast --extra statarb --no-editable --no-cache
 
 FROM ${BASE}
 LABEL org.opencontainers.image.title="arbitrade" \

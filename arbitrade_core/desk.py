@@ -37,10 +37,11 @@ from arbitrade_core.meter import Meter
 from arbitrade_core.money import BPS, ONE, ZERO, plain
 from arbitrade_core.parts import DeskParts
 from arbitrade_core.planning import STOPPED_AT, DeskTerms, numbered, plan_for, plan_rotation
+from arbitrade_core.pricing import Stage, Stopped
 from arbitrade_core.records import amounts, balances_record, drop_record, fees_record, high_water_record, plan_record
 from arbitrade_core.recovery import Recovered
 from arbitrade_core.risk.gate import Alarm, Approved, Gate
-from arbitrade_core.spi import Executor, MarketView, Refused, Venue
+from arbitrade_core.spi import Executor, Holdings, MarketView, Refused, Venue
 from arbitrade_core.subledgers import Ledgers
 
 
@@ -116,9 +117,11 @@ class Desk:
         self._recovered = recovered
         self._told_accounts: set[tuple[str, str]] = set()
         self._told_high_water: Decimal | None = None
+        self._told_missing: dict[str, dict[str, Decimal]] = {}
+        """by strategy: what it was told to lack of its allocation"""
         # The first that takes a kind gets it, as `register_executors` says.
         self._offered = list(executors)
-        self._executors = _by_kind(self._offered)
+        self._executors = _by_kind(self._offered, self.terms.executors)
         self._stream = stream
         self._epoch = epoch
         self._plans = 0
@@ -142,11 +145,11 @@ class Desk:
         if self._recovered.accounts:
             self.ledger.restore(self._recovered.accounts)
             self.conductor.history.remember(self._recovered.past, self._recovered.orders)
-            self.halt_reason = self._recovered.halted
             for kind, data in self._recovered.interrupted:
                 self._journal(kind, now, data)
         else:
             self.ledger.open(self._opening)
+        self.halt_reason = self._recovered.halted
         self.conductor.results.open(self.ledger.balances(), self._mark, self._earlier_high_water())
         self.journal_balances(now)
         self.venue.start(_VenuePort(port, self.conductor), now)
@@ -157,7 +160,7 @@ class Desk:
         self.gate = self.gate.along_with(parts.checks)
         self._offered += parts.executors
         self._executors.clear()
-        self._executors |= _by_kind(self._offered)
+        self._executors |= _by_kind(self._offered, self.terms.executors)
 
     def drop_parts(self, parts: DeskParts) -> None:
         """A plugin goes out of use; plans in flight keep their executor, what its checks sent to rest may come."""
@@ -172,12 +175,19 @@ class Desk:
         """No new plan is given to it."""
         self._offered = [executor for executor in self._offered if executor.name != name]
         self._executors.clear()
-        self._executors |= _by_kind(self._offered)
+        self._executors |= _by_kind(self._offered, self.terms.executors)
 
     def fund(self, strategy: str, allocation: Mapping[str, Decimal], now: Ns) -> None:
-        """Hand a strategy what it works with, as far as it is there; the same allocation again moves nothing."""
+        """Hand a strategy what it works with, as far as it is free; the same allocation again moves nothing.
+
+        No allocation ends its ledger: what it holds is the desk's again, once no plan of it is open.
+        """
         before = self.ledger.accounts()
-        missing = self.ledger.fund(strategy, allocation)
+        missing: dict[str, Decimal] = {}
+        if allocation:
+            missing = self.ledger.fund(strategy, allocation, self._unbound)
+        elif all(plan.strategy != strategy for plan in self.open_plans):
+            self.ledger.close(strategy)
         if self.ledger.accounts() != before:
             data = {
                 "desk": self.id,
@@ -187,10 +197,24 @@ class Desk:
             }
             self._journal("allocate", now, data)
             self.journal_balances(now)
-        if missing:
-            lacking = ", ".join(f"{plain(amount)} {asset}" for asset, amount in missing.items())
-            text = f"desk {self.id} lacks {lacking} of what strategy {strategy!r} is to work with; it works with less"
-            self._port.notify(Severity.WARNING, "desk.allocation", text, now)
+        if missing != self._told_missing.get(strategy, {}):
+            self._told_missing[strategy] = missing
+            if missing:
+                lacking = ", ".join(f"{plain(amount)} {asset}" for asset, amount in missing.items())
+                text = (
+                    f"desk {self.id} lacks {lacking} of what strategy {strategy!r} is to work with; it works with less"
+                )
+                self._port.notify(Severity.WARNING, "desk.allocation", text, now)
+
+    def _unbound(self, asset: str, strategy: str) -> Decimal:
+        """Cash that no open plan holds, the reserve left alone."""
+        return self.available(asset, strategy) - (ZERO if strategy else self.terms.reserve.get(asset, ZERO))
+
+    def holdings(self, strategy: str) -> Holdings | None:
+        """What a strategy with a ledger of its own was handed and holds; None when it has none."""
+        if not self.ledger.has_own(strategy):
+            return None
+        return Holdings(self.id, self.ledger.handed(strategy), self.ledger.of(strategy).balances())
 
     # --- deciding ---
 
@@ -241,7 +265,7 @@ class Desk:
         plans: list[tuple[Proposal, Plan]] = []
         for candidate in candidates:
             if isinstance(candidate, Rotation):
-                priced = plan_rotation(candidate, self, now)
+                priced = self._rotation(candidate, now)
             else:
                 priced = plan_for(candidate, self, now)
             if isinstance(priced, Plan):
@@ -253,6 +277,12 @@ class Desk:
                 words = f"stopped at {priced.stage.value}: {priced.reason}"
                 self._port.appearances.reached(candidate.key, stage, words, priced.edge_bps)
         return plans
+
+    def _rotation(self, rotation: Rotation, now: Ns) -> Plan | Stopped | None:
+        """Inventory is what a strategy was handed: without that it has none, and the desk's own money is not for it."""
+        if not self.ledger.has_own(rotation.strategy):
+            return Stopped(Stage.FEES, f"strategy {rotation.strategy!r} has no allocation to rotate", None)
+        return plan_rotation(rotation, self, now)
 
     def _refused(self, candidate: Proposal, refused: Refused, edge_bps: Decimal | None, now: Ns) -> None:
         """Count it, keep why, and tell it once an appearance."""
@@ -468,7 +498,7 @@ class Desk:
         return self.ledger.of(strategy).cash(asset) - self.conductor.held(asset, strategy)
 
     def residue(self, asset: str) -> Decimal:
-        return self.conductor.residue.unpromised(asset)
+        return self.conductor.residue.unpromised(asset, self.conductor.stepping)
 
     def value(self, asset: str, amount: Decimal) -> Decimal | None:
         mark = self.market.mark(asset, self.valuation_asset)
@@ -531,8 +561,10 @@ class Desk:
         self._port.clockwork.at(now + REVALUE_NS, self._revalue)
 
 
-def _by_kind(executors: Sequence[Executor]) -> dict[PlanKind, Executor]:
-    return {kind: executor for executor in reversed(executors) for kind in executor.kinds}
+def _by_kind(executors: Sequence[Executor], preferred: Mapping[str, str]) -> dict[PlanKind, Executor]:
+    """The preferred one of each kind, else the first that takes it."""
+    taken = {kind: executor for executor in reversed(executors) for kind in executor.kinds}
+    return taken | {kind: one for one in executors for kind in one.kinds if preferred.get(kind) == one.name}
 
 
 class _VenuePort:

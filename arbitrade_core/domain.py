@@ -199,7 +199,7 @@ class Rotation(msgspec.Struct, frozen=True):
     min_rate: Decimal
     """least of the last asset for each unit of the first, after fees: the price bound of the whole chain"""
     reason: str
-    """`entry`, `exit`, `stop` ..., for the journal"""
+    """in a word, for eyes: `entry`, `home` ..."""
 
 
 # --- plans --------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ timers run before any input stamped later, at their due time (TRADING 35).
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from decimal import Decimal
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 from arbitrade_core.clock import Timers
@@ -78,6 +79,8 @@ class Engine:
         self.desks = list(desks)
         self.meter: Meter | None = None
         """measures what detectors and feeds cost; None: nobody wants to know, as in a replay"""
+        self._measuring: Meter | None = None
+        """the meter, while a frame is measured"""
         self.timers = Timers()
         self.appearances = Appearances()
         self.faults: dict[str, int] = {}
@@ -201,11 +204,16 @@ class Engine:
             return
         self.frames += 1
         self.market.alive[conn] = now
+        meter = self.meter
+        self._measuring = meter if meter is not None and meter.turn() else None
+        began = 0 if self._measuring is None else self._measuring.cpu_ns()
         try:
             updates = feed.on_frame(conn, event.data, now)
         except FOREIGN as error:
             self.in_use.failed(Part.FEED, feed.name, error, now)
             return
+        if self._measuring is not None:
+            self._measuring.charge(Part.FEED, feed.name, self._measuring.cpu_ns() - began, self._measuring.every)
         for update in updates:
             if update.snapshot:
                 self._on_snapshot(update, now)
@@ -243,10 +251,9 @@ class Engine:
 
     def _detect(self, pair: PairId, rose: int, now: Ns) -> Sequence[Finding]:
         findings: Sequence[Finding] = ()
-        meter = self.meter
-        measured = meter is not None and meter.turn()
+        meter = self._measuring
         for detector in self._watchers[pair]:
-            began = meter.cpu_ns() if measured and meter is not None else 0
+            began = 0 if meter is None else meter.cpu_ns()
             try:
                 found = detector.on_change(pair, rose, now)
                 if found:
@@ -254,7 +261,7 @@ class Engine:
             except FOREIGN as error:
                 self.in_use.failed(Part.DETECTOR, detector.name, error, now)
                 continue
-            if measured and meter is not None:
+            if meter is not None:
                 meter.charge(Part.DETECTOR, detector.name, meter.cpu_ns() - began, meter.every)
         return findings
 
@@ -339,7 +346,28 @@ class Engine:
                 raise TypeError(f"found {one!r}, which is no finding")
             if one.strategy != detector.name or not all(0 <= leg < len(self.market.legs) for leg in one.legs):
                 raise ValueError(f"found {one!r}: not its own strategy, or not legs of this market")
+            if not self._chained(one):
+                raise ValueError(f"found {one!r}: its legs do not follow each other")
         return tuple(found)
+
+    def _fund(self, desk: Desk, detector: Detector, now: Ns) -> None:
+        """Hand a detector's strategy its allocation; nothing moves when that is no answer."""
+        try:
+            allocation = dict(detector.allocation) if isinstance(detector, Funded) else {}
+            for asset, amount in allocation.items():
+                if not (isinstance(asset, str) and isinstance(amount, Decimal) and amount.is_finite() and amount > 0):
+                    raise ValueError(f"its allocation of {asset!r} is {amount!r}, not a positive Decimal")
+        except FOREIGN as error:
+            self.in_use.failed(Part.DETECTOR, detector.name, error, now)
+            return
+        desk.fund(detector.name, allocation, now)
+
+    def _chained(self, found: Candidate | Rotation) -> bool:
+        """Each leg spends what the one before gets; a cycle ends where it began, a rotation elsewhere."""
+        legs = [self.market.legs[leg] for leg in found.legs]
+        follows = all(one.gets == other.spends for one, other in pairwise(legs))
+        closed = bool(legs) and legs[-1].gets == legs[0].spends
+        return follows and bool(legs) and closed is isinstance(found, Candidate)
 
     def _wanted(self, detector: Detector, now: Ns) -> Collection[PairId]:
         """The pairs a detector is called for; none when it raises, or when that is no answer."""
@@ -429,9 +457,9 @@ class Engine:
         with exact():
             for desk in self.desks:
                 desk.relisted()
-                for detector in self.detectors:
+                for detector in list(self.detectors):
                     if isinstance(detector, Funded):
-                        desk.fund(detector.name, detector.allocation, now)
+                        self._fund(desk, detector, now)
         watchers: list[list[Detector]] = [[] for _ in self.market.pairs]
         wanted: set[PairId] = set()
         for detector in list(self.detectors):

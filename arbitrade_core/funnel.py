@@ -91,6 +91,8 @@ class Appearances:
         self._reached: dict[str, tuple[Reached, str]] = {}
         self._told: dict[str, set[str]] = {}
         """by key: what was already journalled of this appearance"""
+        self._wished: dict[str, str] = {}
+        """strategies by key of what they wish for"""
 
     def seen(self, candidate: Candidate, path: str, now: Ns) -> None:
         appearance = self._open.get(candidate.key)
@@ -108,6 +110,7 @@ class Appearances:
     def wished(self, rotation: Rotation) -> None:
         """No mispricing, so no appearance; only what is journalled of it is told once while the wish stands."""
         self._told.setdefault(rotation.key, set())
+        self._wished[rotation.key] = rotation.strategy
 
     def reached(self, key: str, stage: Reached, words: str, edge_bps: Decimal | None) -> None:
         appearance = self._open.get(key)
@@ -129,6 +132,7 @@ class Appearances:
     def vanished(self, key: str, now: Ns) -> Appearance | None:
         appearance = self._open.pop(key, None)
         self._told.pop(key, None)
+        self._wished.pop(key, None)
         if appearance is None:
             return None
         appearance.closed_ns = now
@@ -136,8 +140,9 @@ class Appearances:
         return appearance
 
     def of(self, strategy: str) -> list[str]:
-        """Keys of a strategy's open appearances."""
-        return sorted(key for key, appearance in self._open.items() if appearance.strategy == strategy)
+        """Keys of a strategy's open appearances and wishes."""
+        wished = {key for key, by in self._wished.items() if by == strategy}
+        return sorted(wished | {key for key, appearance in self._open.items() if appearance.strategy == strategy})
 
     def close_all(self, now: Ns) -> list[Appearance]:
         """At the end of a run: what is open is told with the lifetime it had so far."""

@@ -118,6 +118,13 @@ class Ledger:
         self.flow(asset, -amount, f"allocated to {to._name}")
         to.flow(asset, amount, f"allocated by {self._name}")
 
+    def absorb(self, other: "Ledger") -> None:
+        """Take over all accounts of a strategy that has ended, as if nothing had ever been allocated to it."""
+        accounts = [(asset, Account(name), amount) for asset, name, amount in other.accounts()]
+        self._post(f"taken over from {other._name}", accounts)
+        self._fills |= other._fills
+        self._plans |= other._plans
+
     def _move(self, why: str, asset: str, source: Account, target: Account, amount: Decimal) -> None:
         if amount <= 0:
             raise InvariantError(f"{why}: {plain(amount)} {asset} cannot be moved to {target}; amounts are positive")

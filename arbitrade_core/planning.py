@@ -1,11 +1,12 @@
 """From a candidate to a plan: the best rotation at a desk's fees, balance and limits; or why there is none."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Protocol
 
-from arbitrade_core.domain import Candidate, Ns, Plan, PlanKind, PlanLeg, Rotation
+from arbitrade_core.domain import Candidate, Leg, Ns, Plan, PlanKind, PlanLeg, Rotation
+from arbitrade_core.execution.remaining import booking_slack
 from arbitrade_core.funnel import Reached
 from arbitrade_core.money import BPS, ZERO, floor_decimals, floor_to, ratio, unit
 from arbitrade_core.pricing import LegInput, Priced, PricedLeg, Stage, Stopped, Terms, price_cycle, price_rotation
@@ -24,6 +25,8 @@ class DeskTerms:
     reserve: Mapping[str, Decimal]
     """never spent, by asset"""
     leg_ban_ns: int
+    executors: Mapping[str, str] = field(default_factory=dict)
+    """by kind of plan: the name of the executor that is to have it; the first that takes it, where there is none"""
 
 
 class PlanningDesk(DeskView, Protocol):
@@ -44,7 +47,11 @@ STOPPED_AT = {
 def plan_for(candidate: Candidate, desk: PlanningDesk, now: Ns) -> Plan | Stopped:
     """The best turn of the cycle that starts in an asset we start in; else the stop that came furthest."""
     legs = [desk.market.leg(leg) for leg in candidate.legs]
-    starts = [_start(turn, leg.spends, desk) for turn, leg in enumerate(legs) if leg.spends in desk.terms.start_assets]
+    starts = [
+        _start(turn, leg.spends, candidate.strategy, desk)
+        for turn, leg in enumerate(legs)
+        if leg.spends in desk.terms.start_assets
+    ]
     best: Plan | Stopped | None = None
     inputs: list[LegInput] = []
     for start in starts:
@@ -53,15 +60,25 @@ def plan_for(candidate: Candidate, desk: PlanningDesk, now: Ns) -> Plan | Stoppe
         else:
             # Books are looked at once somebody can pay for it.
             if not inputs:
-                for leg in legs:
-                    fee = desk.fee(leg.symbol)
-                    if fee is None:
-                        return Stopped(Stage.FEES, f"no fee is known for {leg.symbol}", None)
-                    inputs.append(LegInput(leg, desk.market.pairs[leg.pair_id], desk.depth(leg.id), fee))
+                seen = _inputs(legs, desk)
+                if isinstance(seen, Stopped):
+                    return seen
+                inputs = seen
             result = _from(candidate, inputs[start.turn :] + inputs[: start.turn], start, desk, now)
         if best is None or _better(result, best):
             best = result
     return best or Stopped(Stage.FEES, "it passes through no start asset of this desk", None)
+
+
+def _inputs(legs: Sequence[Leg], desk: PlanningDesk) -> list[LegInput] | Stopped:
+    """The legs as the desk sees them now."""
+    inputs: list[LegInput] = []
+    for leg in legs:
+        fee = desk.fee(leg.symbol)
+        if fee is None:
+            return Stopped(Stage.FEES, f"no fee is known for {leg.symbol}", None)
+        inputs.append(LegInput(leg, desk.market.pairs[leg.pair_id], desk.depth(leg.id), fee))
+    return inputs
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +90,11 @@ class _Start:
     budget: Decimal
 
 
-def _start(turn: int, asset: str, desk: PlanningDesk) -> _Start | Stopped:
+def _start(turn: int, asset: str, strategy: str, desk: PlanningDesk) -> _Start | Stopped:
     mark = desk.market.mark(asset, desk.valuation_asset)
     if mark is None:
         return Stopped(Stage.FEES, f"{asset} has no mark in {desk.valuation_asset}", None)
-    budget = _budget(asset, mark, desk)
+    budget = _budget(asset, strategy, mark, desk)
     if budget <= 0:
         return Stopped(Stage.ROUNDING, f"no {asset} is free to start with", None)
     return _Start(turn, mark, budget)
@@ -89,9 +106,9 @@ def _from(candidate: Candidate, inputs: list[LegInput], start: _Start, desk: Pla
     return priced if isinstance(priced, Stopped) else _plan(candidate, priced, start.mark, desk, now)
 
 
-def _budget(start_asset: str, mark: Decimal, desk: PlanningDesk) -> Decimal:
+def _budget(start_asset: str, strategy: str, mark: Decimal, desk: PlanningDesk) -> Decimal:
     """Most of the start asset one plan may spend."""
-    budget = desk.available(start_asset) - desk.terms.reserve.get(start_asset, ZERO)
+    budget = desk.available(start_asset, strategy) - desk.terms.reserve.get(start_asset, ZERO)
     if desk.terms.max_notional_valued is not None:
         budget = min(budget, ratio(desk.terms.max_notional_valued, mark))
     return max(floor_to(budget, unit(12)), ZERO)
@@ -123,6 +140,7 @@ def _plan(candidate: Candidate, priced: Priced, mark: Decimal, desk: PlanningDes
 def plan_rotation(rotation: Rotation, desk: PlanningDesk, now: Ns) -> Plan | Stopped | None:
     """As much of the wish as the strategy's allocation, the desk's limits and the books allow; or why nothing.
 
+    No more than brings what is wanted at the price bound: what is held beyond that is gain and stays (TRADING 37).
     None: there is nothing to do, the strategy holds what it wants.
     """
     legs = [desk.market.leg(leg) for leg in rotation.legs]
@@ -132,21 +150,20 @@ def plan_rotation(rotation: Rotation, desk: PlanningDesk, now: Ns) -> Plan | Sto
     if mark is None or end_mark is None:
         missing = next(asset for asset, known in marks.items() if known is None)
         return Stopped(Stage.FEES, f"{missing} has no mark in {desk.valuation_asset}", None)
-    if desk.available(end_asset, rotation.strategy) >= rotation.until:
+    wanted = rotation.until - desk.available(end_asset, rotation.strategy)
+    spare = desk.available(start_asset, rotation.strategy) - max(rotation.keep, ZERO)
+    if wanted <= 0 or spare <= 0:
         return None
-    amount = desk.available(start_asset, rotation.strategy) - rotation.keep
+    amount = min(spare, ratio(wanted, rotation.min_rate)) if rotation.min_rate > 0 else spare
     if desk.terms.max_notional_valued is not None:
         amount = min(amount, ratio(desk.terms.max_notional_valued, mark))
-    amount = floor_to(amount, unit(12))
-    if amount <= 0:
-        return None
-    inputs: list[LegInput] = []
-    for leg in legs:
-        fee = desk.fee(leg.symbol)
-        if fee is None:
-            return Stopped(Stage.FEES, f"no fee is known for {leg.symbol}", None)
-        inputs.append(LegInput(leg, desk.market.pairs[leg.pair_id], desk.depth(leg.id), fee))
-    priced = price_rotation(inputs, amount, rotation.min_rate, desk.terms.pricing)
+    inputs = _inputs(legs, desk)
+    if isinstance(inputs, Stopped):
+        return inputs
+    terms = desk.terms.pricing
+    # All of an asset may go, so what coarse booking may take on top must be there.
+    amount = min(amount, spare - booking_slack(desk.market.asset(start_asset), inputs[0].pair, terms.rounding_fills))
+    priced = price_rotation(inputs, max(floor_to(amount, unit(12)), ZERO), rotation.min_rate, terms)
     if isinstance(priced, Stopped):
         return priced
     assert desk.fees is not None

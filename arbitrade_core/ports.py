@@ -10,7 +10,9 @@ from arbitrade_core.desk import Desk
 from arbitrade_core.domain import Asset, Ns, Order, Pair, PairId, Severity
 from arbitrade_core.events import ConnId, Disconnect, Send, Transmit
 from arbitrade_core.journal import Record
-from arbitrade_core.spi import Detector, Feed
+from arbitrade_core.meter import Meter
+from arbitrade_core.parts import Part
+from arbitrade_core.spi import Detector, Feed, Holdings
 
 if TYPE_CHECKING:
     from arbitrade_core.engine import Engine
@@ -71,6 +73,10 @@ class EngineDetectorPort:
         self.start_assets = engine.start_assets
         self.taker_rate = engine.taker_rate
 
+    def holdings(self) -> Sequence[Holdings]:
+        own = [desk.holdings(self.detector.name) for desk in self._engine.desks]
+        return [one for one in own if one is not None]
+
     def wake_at(self, due: Ns) -> None:
         self._engine.timers.at(due, lambda now: self._engine.wake(self.detector, now))
 
@@ -115,3 +121,10 @@ class EngineDeskPort:
 
     def taken_on(self, pair: PairId) -> None:
         self._engine.taken_on(pair)
+
+    @property
+    def meter(self) -> Meter | None:
+        return self._engine.meter
+
+    def executor_failed(self, name: str, error: BaseException, now: Ns) -> None:
+        self._engine.in_use.failed(Part.EXECUTOR, name, error, now)

@@ -61,6 +61,8 @@ class Journalled:
     """the last there is"""
     late_fills: Sequence[Fields]
     """after those balances"""
+    late_plans: Mapping[str, str]
+    """strategy of each plan of those fills: their ends may be told while the balances after them are not"""
     open_plans: Sequence[Fields]
     """`plan` records without an end"""
     fills: Sequence[Fields]
@@ -111,10 +113,9 @@ def rebuilt(journalled: Journalled, desk_id: str, now: Ns) -> Recovered:
     with exact():
         ledgers = Ledgers(desk_id)
         ledgers.restore(accounts)
-        strategies = {plan["id"]: plan["strategy"] for plan in journalled.open_plans}
         for data in journalled.late_fills:
             order, fill = _fill(data)
-            ledger = ledgers.of(strategies.get(order.plan_id, ""))
+            ledger = ledgers.of(journalled.late_plans[order.plan_id])
             ledger.book_fill(order, fill)
             _take_residue(ledger, order)
         records = [("order", _interrupted_order(desk_id, order)) for order in journalled.open_orders]
@@ -231,7 +232,7 @@ def _interrupt(ledger: Ledger, plan: Fields, changes: Mapping[str, Decimal], val
         "outcome": INTERRUPTED,
         "note": note,
         "realised_end": None,
-        "profit": plain(changes.get(plan["start_asset"], ZERO)),
+        "profit": plain(changes.get(plan["start_asset"], ZERO)) if passing else None,
         "profit_valued": plain(value),
         "pnl": {asset: plain(amount) for asset, amount in sorted(changes.items())},
         "residue": {asset: plain(amount) for asset, amount in sorted(residue.items())},

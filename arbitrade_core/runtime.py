@@ -25,6 +25,7 @@ from arbitrade_core.domain import Alert, Ns, Severity
 from arbitrade_core.engine import SYSTEM_STREAM, Engine
 from arbitrade_core.events import Durable, JournalBack, JournalLost, PairsEnabled, PluginFaulted, Resume
 from arbitrade_core.host import PluginHost, Services, offer_core_verbs
+from arbitrade_core.host.halt_file import HaltFile
 from arbitrade_core.host.summary import daily
 from arbitrade_core.host.watchdog import Hang, Watchdog, forget_hang, last_hang, owner_of_files
 from arbitrade_core.meter import Meter
@@ -98,6 +99,8 @@ async def session(
         beside = None if shadow is None else await stack.enter_async_context(_beside(shadow, ready, halted))
         opened = opener() if beside is None else beside.opener(opener())
         shell = ready.relay.shell = Shell(engine, clock, opened, ready.setup.fees, meter=meter)
+        if ready.halts is not None:
+            shell.on_records = ready.halts.note
         observations = None if ready.database is None else ObservationWriter(ready.database, engine.desks[0].id)
         verbs, stop = Verbs(), anyio.Event()
         async with anyio.create_task_group() as tasks:
@@ -142,6 +145,7 @@ class _Ready:
     hang: Hang | None = None
     problems: tuple[str, ...] = ()
     """plugins that are out of use before the start, and why"""
+    halts: HaltFile | None = None
 
 
 def _beside(python: Path, ready: _Ready, halted: str | None) -> AbstractAsyncContextManager[Shadow]:
@@ -167,13 +171,19 @@ async def _prepare(stack: AsyncExitStack, mode: Mode, adjust: Adjust | None, clo
     problems = await _migrate_plugins(loaded, database)
     setup = loaded.setup(desk_id)
     setup.register_all()
-    ready = _Ready(loaded, setup, now, system, _Relay(), database, None, state, Past(), hang, tuple(problems))
+    # A demo is an account of its own each time: no halt outlives it.
+    halts = HaltFile(core.data_path) if mode is Mode.PAPER else None
+    known = {} if halts is None else halts.reasons
+    state = replace(state, halted=state.halted or known.get(system))
+    ready = _Ready(loaded, setup, now, system, _Relay(), database, None, state, Past(), hang, tuple(problems), halts)
     past = Past(toggles=loaded.catalogue.toggles)
     if database is None:
         return replace(ready, past=past)
     writer = JournalWriter(database, [*setup.desks, system], clock=clock, emit=ready.relay)
     stack.callback(writer.close)
-    return replace(ready, writer=writer, past=await _remember(past, database, writer, setup.desks, now))
+    past = await _remember(past, database, writer, setup.desks, now)
+    desks = {one: replace(was, halted=was.halted or known.get(one)) for one, was in past.desks.items()}
+    return replace(ready, writer=writer, past=replace(past, desks=desks))
 
 
 async def _remember(past: Past, database: Database, writer: JournalWriter, desk_ids: Iterable[str], now: Ns) -> Past:

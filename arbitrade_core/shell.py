@@ -141,6 +141,10 @@ class Shell:
         self.on_quarantined: Callable[[Quarantined], None] = lambda command: None
         """told what the engine took out of use"""
         self.on_notifier_failed: Callable[[Notifier, BaseException], None] = lambda notifier, error: None
+        self.on_records: Callable[[Sequence[Record]], None] = lambda records: None
+        """told what goes to the journal, before it does"""
+        self.owner_of: Callable[[Part, str], str | None] = engine.in_use.plugin_of
+        """whose object it is"""
         self.tap: Callable[[Input], None] | None = None
         """told every input in the order in which the engine takes it, before its step; returns at once"""
         self.beats = 0
@@ -236,6 +240,7 @@ class Shell:
                     if connection is not None:
                         connection.send(data)
                 case Append(records):
+                    self.on_records(records)
                     self._append(records)
                 case Send():
                     # The desk's venue has it already; one that is not inside the engine sends with Transmit.
@@ -348,7 +353,7 @@ class Shell:
         """Who was over budget is out (DESIGN 3: measured here, decided in the engine)."""
         now = self.clock()
         for over in self.meter.judge(now):
-            plugin = self.engine.in_use.plugin_of(over.kind, over.name)
+            plugin = self.owner_of(over.kind, over.name)
             if plugin is not None:
                 self.take(PluginFaulted(plugin, over.kind.value, over.name, over.reason, now))
 

@@ -4,13 +4,16 @@ Balance, inventory and residue of a strategy are its ledger's alone; the account
 shows, is the sum of all. Accounts of a strategy are told as `statarb:cash`.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 
 from arbitrade_core.ledger import Account, Ledger
 from arbitrade_core.money import ZERO
 
 _MARK = ":"
+
+type Free = Callable[[str, str], Decimal]
+"""Cash of (asset, strategy) that may be moved: in no open plan, in no reserve; strategy "" is the main ledger."""
 
 
 class Ledgers:
@@ -42,28 +45,38 @@ class Ledgers:
         for strategy, own in by_strategy.items():
             self._opened(strategy).restore(own)
 
-    def fund(self, strategy: str, allocation: Mapping[str, Decimal]) -> dict[str, Decimal]:
-        """Bring what a strategy was handed in line with its allocation, as far as cash goes.
+    def fund(self, strategy: str, allocation: Mapping[str, Decimal], free: Free) -> dict[str, Decimal]:
+        """Bring what a strategy was handed in line with its allocation, as far as free cash goes.
 
         What it was handed so far is its ledger's `external` account, so that the same allocation again, in this run
-        or after a restart, moves nothing, whatever the strategy has made of it. Returns what is still missing.
+        or after a restart, moves nothing, whatever the strategy has made of it. Of an asset that is allocated less,
+        no more comes back than was handed: what it won stays its own. Returns what is still missing.
         """
         own = self._opened(strategy)
+        handed = self.handed(strategy)
         missing: dict[str, Decimal] = {}
-        for asset in sorted({*allocation, *own.assets()}):
-            handed = -own.totals(asset)[Account.EXTERNAL]
-            change = allocation.get(asset, ZERO) - handed
+        for asset in sorted({*allocation, *handed}):
+            change = allocation.get(asset, ZERO) - handed.get(asset, ZERO)
             if change > 0:
-                moved = min(change, max(self.main.cash(asset), ZERO))
+                moved = max(min(change, free(asset, "")), ZERO)
                 if moved > 0:
                     self.main.allocate(own, asset, moved)
                 if moved < change:
                     missing[asset] = change - moved
             elif change < 0:
-                back = min(-change, own.cash(asset))
+                back = min(-change, free(asset, strategy))
                 if back > 0:
                     own.allocate(self.main, asset, back)
         return missing
+
+    def close(self, strategy: str) -> None:
+        """Nothing is allocated to it any more: all it holds, gains and crumbs too, is the main ledger's.
+
+        Only while no plan of it is open.
+        """
+        own = self._own.pop(strategy, None)
+        if own is not None:
+            self.main.absorb(own)
 
     def _opened(self, strategy: str) -> Ledger:
         if not strategy:
@@ -71,6 +84,13 @@ class Ledgers:
         return self._own.setdefault(strategy, Ledger(self.desk_id, strategy))
 
     # --- reading ---
+
+    def handed(self, strategy: str) -> dict[str, Decimal]:
+        """What a strategy was handed and has not given back, by asset; assets of nothing left out."""
+        own = self._own.get(strategy)
+        assets = [] if own is None else own.assets()
+        handed = {asset: -own.totals(asset)[Account.EXTERNAL] for asset in assets if own is not None}
+        return {asset: amount for asset, amount in handed.items() if amount}
 
     def balance(self, asset: str) -> Decimal:
         """Cash and residue of all, as the exchange shows it."""

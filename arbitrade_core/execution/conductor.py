@@ -112,6 +112,8 @@ class Conductor:
         """what the venue told again of orders that were over, ignored"""
         self.own_orders: frozenset[str] = frozenset()
         """orders of the run that is being stepped: their claims are its own"""
+        self.stepping = ""
+        """strategy of that run: its residue is the one to count on"""
         self._account = account
         self._executors = executors
         self._port = port
@@ -123,7 +125,7 @@ class Conductor:
         """by plan: the one that began it ends it, whoever takes new plans by then"""
         self._waits: dict[str, int] = {}
         """by plan: the timer after which its executor is asked again"""
-        self.residue = ResiduePromises(account.ledger.main, account.market)
+        self.residue = ResiduePromises(account.ledger, account.market)
 
     # --- admission ---
 
@@ -233,19 +235,21 @@ class Conductor:
     def _step(self, run: Run, event: RunEvent, now: Ns) -> None:
         executor = self._carried_by[run.plan.id]
         self.own_orders = frozenset({leg.order_id for leg in run.plan.legs} | set(run.orders))
+        self.stepping = run.plan.strategy
         meter = self._port.meter
         began = 0 if meter is None else meter.cpu_ns()
         try:
             actions = executor.step(run, event, self._account, now)
         except (ProtocolError, InvariantError):
             raise
-        except Exception as error:  # noqa: BLE001 - foreign code; what it left open is for people to settle
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - foreign code; what it left open is for people
             self._port.executor_failed(executor.name, error, now)
             reason = f"executor {executor.name!r} failed on plan {run.plan.id}, which stays open: "
             self._account.halt(f"{reason}{type(error).__name__}: {error}", now)
             return
         finally:
             self.own_orders = frozenset()
+            self.stepping = ""
         if meter is not None:
             meter.charge(Part.EXECUTOR, executor.name, meter.cpu_ns() - began)
         for action in actions:

@@ -60,6 +60,7 @@ class PluginHost:
         shell.on_quarantined = self.quarantined
         shell.on_notifier_failed = self.notifier_failed
         services.on_fault = self.service_failed
+        shell.owner_of = self.owner_of
 
     # --- the start ---
 
@@ -176,8 +177,20 @@ class PluginHost:
     # --- misbehaviour ---
 
     def quarantined(self, command: Quarantined) -> None:
-        """The engine took an object out, or a required check; the catalogue says so."""
+        """The engine took an object out, or told of one outside; the catalogue says so."""
+        if command.kind == Part.NOTIFIER and command.plugin in self._live:
+            live = self._live[command.plugin]
+            gone = [one for one in live.notifiers if one.name == command.name]
+            live.notifiers = [one for one in live.notifiers if one not in gone]
+            self._shell.notifiers = [one for one in self._shell.notifiers if one not in gone]
         self._put_quarantined(command.plugin, f"{command.kind} {command.name!r}: {command.reason}")
+
+    def owner_of(self, kind: Part, name: str) -> str | None:
+        """Whose object it is; None when it is nobody's."""
+        if kind is Part.NOTIFIER:
+            live = self._live.items()
+            return next((plugin for plugin, own in live if any(one.name == name for one in own.notifiers)), None)
+        return self._shell.engine.in_use.plugin_of(kind, name)
 
     def notifier_failed(self, notifier: Notifier, error: BaseException) -> None:
         plugin = next((name for name, live in self._live.items() if notifier in live.notifiers), None)

@@ -33,8 +33,17 @@ class PricedRotation:
 def price_rotation(
     legs: Sequence[LegInput], amount: Decimal, min_rate: Decimal, terms: Terms
 ) -> PricedRotation | Stopped:
-    """Turn at most `amount` of what the first leg spends. InvariantError when the legs are no chain."""
+    """Turn at most `amount` of what the first leg spends, for at least `min_rate` of what the last one gets, a unit.
+
+    The largest that keeps the bound, up to what whole lots and limits that fund each other leave over; where it would
+    be below what the exchange takes, a shallower and smaller one may still be above it, so all are looked at.
+
+    Raises:
+        InvariantError: the legs are no chain.
+    """
     _check_chain(legs)
+    if min_rate <= 0:
+        return Stopped(Stage.FEES, f"a price bound of {plain(min_rate)} binds nothing; it must be above 0", None)
     start_asset, end_asset = legs[0].leg.spends, legs[-1].leg.gets
     rate = 1.0
     for leg in legs:
@@ -45,24 +54,27 @@ def price_rotation(
         price = top[0] * float(leg.pair.price_unit)
         rate *= max(factor(leg.leg.side, leg.fee), 0.0) * (1 / price if leg.leg.side is Side.BUY else price)
     if rate <= float(min_rate):
-        shown, bound = f"{rate:.8g}", plain(min_rate)
-        words = f"the tops of the books give {shown} {end_asset} for 1 {start_asset}, the strategy wants {bound}"
+        gives = f"the tops of the books give {rate:.8g} {end_asset} for 1 {start_asset}"
+        words = f"{gives}, the strategy wants {min_rate:.8g}"
         return Stopped(Stage.FEES, words, None)
     with exact():
         ladders = [Ladder(leg, terms.max_levels) for leg in legs]
         reachable = [ladder.deepen() for ladder in ladders]
+        too_small = ""
         failure = "the price bound leaves no depth with whole ticks and fees in the adverse currency"
         for depths in deepest_first(ladders, float(amount), float(min_rate)) if all(reachable) else ():
             at = [limited(leg, *depth, terms.rounding_fills) for leg, depth in zip(legs, depths, strict=True)]
             sized = size_legs(at, amount)
             if isinstance(sized, TooSmall):
-                return Stopped(Stage.ROUNDING, sized.reason, None)
+                too_small = sized.reason
+                continue
             tight = tightened(at, sized.qtys, terms.max_levels, terms.rounding_fills)
             if tight.end_floor >= tight.start * min_rate:
                 return PricedRotation(tight.legs, tight.start, tight.end_floor)
             there, back = f"{plain(tight.start)} {start_asset}", f"{plain(tight.end_floor)} {end_asset}"
+            too_small = ""
             failure = f"{there} would bring {back} at the limits, after rounding less than the strategy wants"
-        return Stopped(Stage.DEPTH, failure, None)
+        return Stopped(Stage.ROUNDING, too_small, None) if too_small else Stopped(Stage.DEPTH, failure, None)
 
 
 def _check_chain(legs: Sequence[LegInput]) -> None:

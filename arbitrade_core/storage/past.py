@@ -47,9 +47,13 @@ async def read(connection: Any, desk_id: str, now: Ns) -> Journalled | None:
     )
     halt = await _last(connection, desk_id, "kind IN ('desk_halt', 'desk_resume')")
     high_water = await _last(connection, desk_id, "kind = 'high_water'")
+    late_fills = await _contents(connection, desk_id, "kind = 'fill' AND seq > $2", opened["seq"])
+    of_plans = sorted({fill["plan"] for fill in late_fills})
+    late_plans = await _contents(connection, desk_id, "kind = 'plan' AND data ->> 'id' = ANY($2)", of_plans)
     return Journalled(
         balances=opened["data"],
-        late_fills=await _contents(connection, desk_id, "kind = 'fill' AND seq > $2", opened["seq"]),
+        late_fills=late_fills,
+        late_plans={plan["id"]: plan["strategy"] for plan in late_plans},
         open_plans=await _contents(connection, desk_id, "kind = 'plan' AND data ->> 'id' = ANY($2)", plans),
         fills=await _contents(connection, desk_id, "kind = 'fill' AND data ->> 'plan' = ANY($2)", plans),
         open_orders=await _open_orders(connection, plans),

@@ -26,9 +26,9 @@ from arbitrade_core.events import (
     Resume,
 )
 from arbitrade_core.execution.paper import PaperVenue
+from arbitrade_core.execution.rotation import RotationExecutor
 from arbitrade_core.execution.sequential import SequentialExecutor
 from arbitrade_core.journal import Stream
-from arbitrade_core.subledgers import Ledgers
 from arbitrade_core.market import Market
 from arbitrade_core.parts import Parts
 from arbitrade_core.planning import DeskTerms
@@ -37,7 +37,8 @@ from arbitrade_core.recovery import Recovered
 from arbitrade_core.risk.checks import required_checks, shipped_checks
 from arbitrade_core.risk.gate import Gate
 from arbitrade_core.settings import RiskSettings
-from arbitrade_core.spi import FeedPort
+from arbitrade_core.spi import Detector, FeedPort
+from arbitrade_core.subledgers import Ledgers
 from arbitrade_triangular.bruteforce import active_cycles
 from arbitrade_triangular.detector import TriangularDetector
 from tests.engine.watched import Watched
@@ -170,11 +171,12 @@ class Scene:
         decorate: Callable[[PaperVenue], Any] = lambda venue: venue,
         after: "Scene | None" = None,
         recovered: Recovered | None = None,
+        beside: Sequence[Detector] = (),
         **risk: Any,
     ) -> None:
         """`fee` None: nobody knows any fees. `risk` are fields of `RiskSettings`.
 
-        `after` another scene that ended, with what was `recovered` of it.
+        `after` another scene that ended, with what was `recovered` of it. `beside`: detectors after the triangular one.
         """
         limits: dict[str, Any] = {
             "max_pair_notional_valued": D(1_000_000),
@@ -208,16 +210,18 @@ class Scene:
             balances=self.opening,
             recovered=recovered or Recovered(),
             gate=Gate(shipped_checks(settings), required_checks(settings)),
-            executors=[SequentialExecutor()],
+            executors=[SequentialExecutor(), RotationExecutor()],
             venue=decorate(venue),
             ledger=ledger,
             stream=Stream("desk", after.desk._stream.last_seq if after else 0),
             epoch="again" if after else "test",
         )
         self.detector = TriangularDetector()
-        self.engine = Engine(
-            market=Market(), parts={"test": Parts(feeds=(self.feed,), detectors=(self.detector,))}, desks=[desk]
-        )
+        self.parts = {
+            "test": Parts(feeds=(self.feed,), detectors=(self.detector,)),
+            "beside": Parts(detectors=tuple(beside)),
+        }
+        self.engine = Engine(market=Market(), parts=self.parts, desks=[desk])
         self.desk: Desk = desk
         self.world: Watched = Watched(
             self.engine,

@@ -32,6 +32,9 @@ from arbitrade_core.domain import (
     Rejected,
 )
 from arbitrade_core.events import BookUpdate
+from arbitrade_core.execution.remaining import fullest
+from arbitrade_core.ledger import Ledger
+from arbitrade_core.legs import least_got, most_spent, tradable_qty, walk
 from arbitrade_core.lifecycle import (
     FollowUpDurable,
     Go,
@@ -43,9 +46,6 @@ from arbitrade_core.lifecycle import (
     Woken,
     order_state_after,
 )
-from arbitrade_core.execution.remaining import fullest
-from arbitrade_core.ledger import Ledger
-from arbitrade_core.legs import least_got, most_spent, tradable_qty, walk
 from arbitrade_core.market import Market
 from arbitrade_core.money import ZERO
 from arbitrade_core.spi import Action, BanLeg, Executor, Finish, FollowUp, HaltDesk, Outcome, Place, Venue, Wait

@@ -82,6 +82,7 @@ def test_the_desk_that_the_journal_tells_of() -> None:
         Journalled(
             balances={"accounts": accounts},
             late_fills=[bought],
+            late_plans={"p1": "triangular"},
             open_plans=[plan(marks), plan(marks, id="p2")],
             fills=[bought],
             open_orders=[],

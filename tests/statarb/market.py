@@ -7,13 +7,14 @@ from decimal import Decimal
 
 from arbitrade_core.money import divide_down, exact
 from arbitrade_statarb.bars import BarClock, Bars
-from arbitrade_statarb.baseline import Held, Holding, Lots, Prices, Rotation, gained_bps, rotation, target
+from arbitrade_statarb.baseline import Holding, Lots, Prices, target
 from arbitrade_statarb.pairs import SpreadPair
 from arbitrade_statarb.regression import Series
 from arbitrade_statarb.settings import StatarbSettings
 from arbitrade_statarb.signal import Position, Reason
 from arbitrade_statarb.spread import Decision
 from arbitrade_statarb.strategy import Strategy
+from tests.statarb.accounting import Held, Rotation, gained_bps, rotation
 
 LOTS = Lots(Decimal("0.00000001"), Decimal("0.00000001"))
 HALF_SPREAD = 1e-4

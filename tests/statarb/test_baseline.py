@@ -6,20 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arbitrade_statarb.baseline import (
-    Held,
-    Holding,
-    Lots,
-    Prices,
-    Rotation,
-    gained,
-    gained_bps,
-    rotation,
-    target,
-    value,
-    weights,
-)
+from arbitrade_statarb.baseline import Comparison, Holding, Lots, Prices, target
 from arbitrade_statarb.signal import Position
+from tests.statarb.accounting import Held, Rotation, gained, gained_bps, rotation, value
 
 D = Decimal
 BASE = Holding(y=D(10), x=D(1))
@@ -31,12 +20,6 @@ def test_long_the_spread_turns_x_into_y_and_short_y_into_x() -> None:
     assert target(BASE, Position.FLAT, D("0.5"), PRICES, LOTS) == BASE
     assert target(BASE, Position.LONG, D("0.5"), PRICES, LOTS) == Holding(y=D("17.5"), x=D("0.5"))
     assert target(BASE, Position.SHORT, D("0.5"), PRICES, LOTS) == Holding(y=D(5), x=D("1.33333"))
-
-
-def test_weights_are_fractions_of_the_baseline() -> None:
-    assert weights(BASE, BASE) == (D(1), D(1))
-    assert weights(target(BASE, Position.LONG, D("0.5"), PRICES, LOTS), BASE) == (D("1.75"), D("0.5"))
-    assert weights(target(BASE, Position.SHORT, D(1), PRICES, LOTS), BASE)[0] == 0
 
 
 def test_the_way_in_and_the_way_back() -> None:
@@ -72,6 +55,14 @@ def test_amounts_are_exact_however_long() -> None:
     )
 
 
+def compared(held: Holding, baseline: Holding, at: Prices) -> Comparison:
+    return Comparison(
+        {"Y": held.y, "X": held.x, "USD": held.quote},
+        {"Y": baseline.y, "X": baseline.x},
+        {"Y": at.y, "X": at.x, "USD": D(1)},
+    )
+
+
 amounts = st.decimals("0.00001", "100000", places=8)
 prices = st.decimals("0.0001", "100000", places=6)
 
@@ -93,3 +84,17 @@ def test_a_target_is_never_short_and_never_worth_more_than_the_baseline(
     way = rotation(base, wanted, LOTS)
     if way is not None:
         assert 0 < way.qty <= (base.y if way.sells is Held.Y else base.x)
+
+
+holdings = st.builds(Holding, amounts, amounts, amounts)
+
+
+@given(holdings, st.builds(Holding, amounts, amounts), st.builds(Prices, prices, prices))
+def test_what_is_shown_is_what_the_independent_accounting_says(held: Holding, base: Holding, at: Prices) -> None:
+    shown = compared(held, base, at)
+    assert (shown.value, shown.baseline_value) == (value(held, at), value(base, at))
+    assert (shown.gained, shown.gained_bps) == (gained(held, base, at), gained_bps(held, base, at))
+
+
+def test_nothing_allocated_gained_nothing() -> None:
+    assert Comparison({}, {}, {}).gained_bps == 0

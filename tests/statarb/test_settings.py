@@ -1,12 +1,14 @@
 """Settings that cannot work are refused with the figures."""
 
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
 from arbitrade_core.settings import allowed, default, load_settings, variables
+from arbitrade_core.settings.describe import markdown
 from arbitrade_statarb.pairs import SpreadPair
 from arbitrade_statarb.settings import StatarbSettings
 
@@ -73,3 +75,9 @@ def test_every_setting_says_what_it_is_and_may_be() -> None:
         assert variable.field.description
         assert allowed(variable)
         assert default(variable) is not None
+
+
+def test_the_page_lists_them_as_they_are() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "statarb.md").read_text(encoding="utf-8").splitlines()
+    table = [line for line in markdown({"statarb": StatarbSettings}).splitlines() if line.startswith("|")]
+    assert [line for line in page if line.startswith("|")] == table

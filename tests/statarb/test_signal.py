@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arbitrade_statarb.settings import StatarbSettings
-from arbitrade_statarb.signal import Position, Reading, Reason, Signal, State, gap, refused, step
+from arbitrade_statarb.signal import Position, Reading, Reason, Signal, State, gap, step
 
 SETTINGS = StatarbSettings(
     entry_z=2.0, exit_z=0.5, stop_z=4.0, time_stop_half_lives=3.0, cooldown_bars=3, cost_margin=1.5
@@ -119,12 +119,6 @@ def test_a_gap_ends_a_position() -> None:
     state, _ = step(State(), replace(GOOD, z=-2.0), SETTINGS)
     assert gap(state) == (State(), Signal(FLAT, Reason.GAP, changed=True))
     assert gap(State()) == (State(), Signal(FLAT, Reason.GAP, changed=False))
-
-
-def test_a_refused_entry_may_be_asked_for_again() -> None:
-    state, _ = step(State(), replace(GOOD, z=-2.0), SETTINGS)
-    assert refused(state) == State()
-    assert run(-2.0, state=refused(state)) == [(LONG, Reason.ENTRY)]
 
 
 readings = st.builds(

@@ -123,7 +123,7 @@ def test_the_same_bars_give_the_same_bits() -> None:
     assert decide(together(SEED), settings(), TAKER)[0] == FULL[SEED]
 
 
-# --- gaps, refusals, pairs that go --------------------------------------------------------------------------
+# --- gaps, pairs that go --------------------------------------------------------------------------
 
 
 def first_entry(decisions: list[Decision], rules: StatarbSettings) -> int:
@@ -154,19 +154,6 @@ def test_a_missing_bar_is_a_gap_too() -> None:
     assert last
     later = Bars(closed[-1].end_ns + 2 * rules.bar_ns, closed[-1].mids)
     assert [decision.signal.reason for decision in strategy.on_bars(later, TAKER)] == [Reason.GAP]
-
-
-def test_a_refused_entry_leaves_the_pair_flat() -> None:
-    rules, strategy = settings(), Strategy(settings())
-    for bars in bars_of(together(SEED), rules):
-        decisions = strategy.on_bars(bars, TAKER)
-        if decisions and decisions[0].signal.reason is Reason.ENTRY:
-            pair = decisions[0].pair
-            assert strategy.positions[pair] is not Position.FLAT
-            strategy.refused(pair)
-            assert strategy.positions[pair] is Position.FLAT
-            return
-    pytest.fail("there was no entry")
 
 
 def test_a_pair_that_a_later_search_drops_ends_its_position_first() -> None:

@@ -11,7 +11,7 @@ from arbitrade_alerts.settings import AlertsSettings
 from arbitrade_alerts.verbs import choose, probe
 from arbitrade_core.commandline import JsonOption, ask, plugin_settings, print_json, print_table
 
-app = typer.Typer(no_args_is_help=True, help="Alerts to people: test channels, list and acknowledge.")
+app = typer.Typer(name="alerts", no_args_is_help=True, help="Alerts to people: test channels, list and acknowledge.")
 
 Demo = Annotated[bool, typer.Option("--demo", help="Ask the running demo.")]
 

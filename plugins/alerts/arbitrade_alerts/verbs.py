@@ -66,7 +66,8 @@ def choose(outlets: Sequence[Outlet], channel: str | None) -> list[Outlet]:
     chosen = [outlet for outlet in outlets if channel in (None, outlet.name)]
     if not chosen:
         names = ", ".join(outlet.name for outlet in outlets) or "none; set ARBITRADE_ALERTS__CHANNELS"
-        raise UnknownAlert(f"there is no channel {channel!r}; there are: {names}")
+        lacking = "there is no channel" if channel is None else f"there is no channel {channel!r}"
+        raise UnknownAlert(f"{lacking}; there are: {names}")
     return chosen
 
 

@@ -4,19 +4,12 @@ Spot only, no shorting (TRADING 37): long the spread is some x turned into y, sh
 flat is the baseline again. All amounts are exact; a rotation buys what its sale brings and never more.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from enum import StrEnum
 
 from arbitrade_core.money import BPS, ZERO, divide_down, exact, floor_to, ratio
 from arbitrade_statarb.signal import Position
-
-
-class Held(StrEnum):
-    """One of a pair's two assets."""
-
-    Y = "y"
-    X = "x"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,33 +37,6 @@ class Lots:
     x: Decimal
 
 
-@dataclass(frozen=True, slots=True)
-class Rotation:
-    """Sell this much of one asset and buy the other with what it brings."""
-
-    sells: Held
-    qty: Decimal
-
-
-def value(holding: Holding, prices: Prices) -> Decimal:
-    """In the quote asset, exactly."""
-    with exact():
-        return holding.y * prices.y + holding.x * prices.x + holding.quote
-
-
-def gained(holding: Holding, baseline: Holding, prices: Prices) -> Decimal:
-    """What the holding is worth more than the baseline would be now, in the quote asset, exactly."""
-    with exact():
-        return value(holding, prices) - value(baseline, prices)
-
-
-def gained_bps(holding: Holding, baseline: Holding, prices: Prices) -> Decimal:
-    """The same as a part of the baseline's value, to 28 digits; for eyes."""
-    with exact():
-        one_bps = value(baseline, prices) * BPS
-    return ratio(gained(holding, baseline, prices), one_bps)
-
-
 def target(baseline: Holding, position: Position, share: Decimal, prices: Prices, lots: Lots) -> Holding:
     """What to hold in `position`, at most: `share` (0 to 1) of one asset's baseline turned into the other.
 
@@ -88,21 +54,38 @@ def target(baseline: Holding, position: Position, share: Decimal, prices: Prices
                 return Holding(baseline.y - sold, baseline.x + divide_down(sold * prices.y, prices.x, lots.x))
 
 
-def weights(holding: Holding, baseline: Holding) -> tuple[Decimal, Decimal]:
-    """Amounts of y and x as fractions of the baseline's, to 28 digits: (1, 1) is the baseline, 0 is nothing."""
-    return ratio(holding.y, baseline.y), ratio(holding.x, baseline.x)
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What is held against what would be held had nothing been traded, at one moment's prices."""
 
+    held: Mapping[str, Decimal]
+    baseline: Mapping[str, Decimal]
+    prices: Mapping[str, Decimal]
+    """quote per unit, of every asset of either; the quote asset's own is 1"""
 
-def rotation(holding: Holding, wanted: Holding, lots: Lots) -> Rotation | None:
-    """The way from one to the other: sell what is above `wanted` of one asset while the other is below it.
+    @property
+    def value(self) -> Decimal:
+        """Of what is held, in the quote asset, exactly."""
+        return self._worth(self.held)
 
-    None when there is none: an excess of both, or of one with enough of the other, is gain and stays.
-    """
-    with exact():
-        spare_y = floor_to(holding.y - wanted.y, lots.y)
-        spare_x = floor_to(holding.x - wanted.x, lots.x)
-    if spare_y > 0 and holding.x < wanted.x:
-        return Rotation(Held.Y, spare_y)
-    if spare_x > 0 and holding.y < wanted.y:
-        return Rotation(Held.X, spare_x)
-    return None
+    @property
+    def baseline_value(self) -> Decimal:
+        return self._worth(self.baseline)
+
+    @property
+    def gained(self) -> Decimal:
+        """What the strategy has made of its allocation, in the quote asset, exactly; below 0: lost."""
+        with exact():
+            return self.value - self.baseline_value
+
+    @property
+    def gained_bps(self) -> Decimal:
+        """The same as a part of the baseline's value, to 28 digits; for eyes. 0 of a baseline without value."""
+        value = self.baseline_value
+        with exact():
+            one_bps = value * BPS
+        return ratio(self.gained, one_bps) if one_bps else ZERO
+
+    def _worth(self, amounts: Mapping[str, Decimal]) -> Decimal:
+        with exact():
+            return sum((amount * self.prices[asset] for asset, amount in amounts.items()), ZERO)

@@ -1,18 +1,21 @@
 """The strategy as a detector: quotes in, rotations out.
 
-Quotes are noted on every message and cost next to nothing; everything else happens when a bar closes, on a timer. What
-is wanted of a pair stands until the next decision on it: a desk that could not turn all of it at once tries again, and
-one that holds what is wanted has nothing to do (`domain.Rotation`).
+Quotes are noted on every message and cost next to nothing; everything else happens when a bar closes, on a timer. Two
+rules make the wishes. An entry stands, at the price bound of its own bar, until its position ends. And whatever is in
+no position belongs at the baseline: what a desk holds away from it is wished back, anew with every bar, whichever way
+it came there: an exit, a stop, a gap, a pair that was dropped, a leg that did not fill, or a restart, which forgets all
+models (docs/statarb.md). All wishes are offered again with every bar: what did not fill is tried again, and a desk
+that holds what is wanted has nothing to do (`domain.Rotation`).
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from decimal import Decimal
 
 from arbitrade_core.domain import LegId, Ns, PairId, Rotation
-from arbitrade_core.money import BPS, ONE, ZERO, exact, floor_decimals, ratio
-from arbitrade_core.spi import Detection, DetectorPort, Finding, MarketView, Standing, Vanished
+from arbitrade_core.money import BPS, ONE, ZERO, exact, ratio
+from arbitrade_core.spi import Detection, DetectorPort, Finding, Holdings, MarketView, Standing, Vanished
 from arbitrade_statarb.bars import BarClock, Bars
-from arbitrade_statarb.baseline import Holding, Lots, Prices, target
+from arbitrade_statarb.baseline import Comparison, Holding, Lots, Prices, target
 from arbitrade_statarb.pairs import SpreadPair
 from arbitrade_statarb.settings import StatarbSettings
 from arbitrade_statarb.signal import Position
@@ -20,13 +23,14 @@ from arbitrade_statarb.spread import Decision
 from arbitrade_statarb.strategy import Strategy
 
 NAME = "statarb"
+HOMEWARD = "home"
+"""Wishes for the baseline: their keys begin with it, and it is why they are wished."""
 
-_RATE_DECIMALS = 12
 _SELL, _BUY = 0, 1
 
 
 class StatarbDetector:
-    """Implements `spi.Detector` and `spi.Timed`."""
+    """Implements `spi.Detector`, `spi.Timed` and `spi.Funded`."""
 
     name = NAME
 
@@ -34,11 +38,16 @@ class StatarbDetector:
         self.settings = settings
         self.strategy = Strategy(settings)
         self.decisions: dict[SpreadPair, Decision] = {}
-        """the newest of every pair that was followed, for eyes"""
+        """the newest of every pair that is followed, for eyes"""
+        self.comparison: Comparison | None = None
+        """of the main desk at the last closed bar, for eyes; None: nothing was handed to it, or a price is missing"""
         self._clock = BarClock(settings.bar_ns, settings.max_gap_bars)
         self._market: MarketView | None = None
         self._port: DetectorPort | None = None
         self._symbols: dict[PairId, str] = {}
+        self._ids: dict[str, PairId] = {}
+        self._entries: dict[SpreadPair, list[Rotation]] = {}
+        """by pair in position: the way in"""
         self._wishes: dict[str, Rotation] = {}
         self._withdrawn: list[str] = []
         self._timer: Ns | None = None
@@ -55,6 +64,7 @@ class StatarbDetector:
         self._market, self._port = market, port
         ids = {symbol: market.pair_id(symbol) for symbol in sorted(self.strategy.symbols)}
         self._symbols = {pair: symbol for symbol, pair in ids.items() if pair is not None and market.tradable(pair)}
+        self._ids = {symbol: pair for pair, symbol in self._symbols.items()}
         for pair in self._symbols:
             self._observe(pair, now)
         self._set_timer()
@@ -113,11 +123,22 @@ class StatarbDetector:
             self._port.wake_at(due)
 
     def _closed(self, bars: Sequence[Bars]) -> Sequence[Finding]:
-        changed = False
+        """Decide on closed bars, oldest first; then everything that is wanted now is offered again."""
         for bar in bars:
-            for decision in self.strategy.on_bars(bar, self._taker()):
-                changed = self._decided(decision, bar) or changed
-        return self.active() if changed else ()
+            decisions = self.strategy.on_bars(bar, self._taker())
+            holdings = self._held()
+            with exact():
+                for decision in decisions:
+                    self._decided(decision, bar, holdings)
+                followed = self.strategy.positions
+                self.decisions = {pair: last for pair, last in self.decisions.items() if pair in followed}
+                self._wish([*(wish for ways in self._entries.values() for wish in ways), *self._home(bar, holdings)])
+                self.comparison = self._compared(bar, holdings)
+        return self.active() if bars else ()
+
+    def _held(self) -> Sequence[Holdings]:
+        assert self._port is not None
+        return self._port.holdings()
 
     def _taker(self) -> dict[str, Decimal]:
         assert self._port is not None
@@ -126,80 +147,132 @@ class StatarbDetector:
 
     # --- wishes ---
 
-    def _decided(self, decision: Decision, bar: Bars) -> bool:
-        """Whether what is wanted of the pair changed.
-
-        An entry's price bound stays that of its own bar: later than that it is worth less. A way out asks anew with
-        every bar until it is done.
-        """
-        pair = decision.pair
+    def _decided(self, decision: Decision, bar: Bars, holdings: Sequence[Holdings]) -> None:
+        pair, position = decision.pair, decision.signal.position
         self.decisions[pair] = decision
         self._evaluated[str(pair)] = self._evaluated.get(str(pair), 0) + 1
-        leaves = decision.signal.position is Position.FLAT and self._kept(pair)
-        if not (decision.signal.changed or leaves):
-            return False
-        with exact():
-            wanted = self._wanted(decision, bar)
-        if wanted is None:
-            return False
-        stale = self._kept(pair) - wanted.keys()
-        for key in stale:
-            del self._wishes[key]
-        self._withdrawn += sorted(stale)
-        self._wishes |= wanted
-        return True
+        if position is Position.FLAT:
+            self._entries.pop(pair, None)
+        elif decision.signal.changed:
+            self._entries[pair] = list(self._ways_in(decision, bar, holdings))
 
-    def _kept(self, pair: SpreadPair) -> set[str]:
-        return {key for key in self._wishes if key.partition(" ")[0] == str(pair)}
+    def _wish(self, wishes: Sequence[Rotation]) -> None:
+        """These and no others from now on."""
+        wanted = {wish.key: wish for wish in wishes}
+        self._withdrawn += sorted(self._wishes.keys() - wanted.keys())
+        self._wishes = wanted
 
-    def _wanted(self, decision: Decision, bar: Bars) -> dict[str, Rotation] | None:
-        """The rotations towards the position, and those that end what stands in the quote asset between two legs.
+    def _ways_in(self, decision: Decision, bar: Bars, holdings: Sequence[Holdings]) -> Iterator[Rotation]:
+        """Towards the position, at the price of the bar that asked for it: later than that it is worth less.
 
-        None when a price or a pair is missing: what was wanted before stands.
+        Long buys y with x, short x with y; what stands in the quote asset between two legs goes on to where it was
+        meant for. Nothing when a symbol is out of use now: the position then exists in the model alone.
         """
         market, pair, position = self._market, decision.pair, decision.signal.position
-        y_mid, x_mid = bar.mids.get(pair.y), bar.mids.get(pair.x)
-        ids = {symbol: number for number, symbol in self._symbols.items()}
-        y, x = ids.get(pair.y), ids.get(pair.x)
-        if market is None or y_mid is None or x_mid is None or y is None or x is None:
-            return None
-        price = {y: _price(y_mid.price), x: _price(x_mid.price)}
-        allocation = self.settings.allocation
-        baseline = Holding(allocation[pair.bases[0]], allocation[pair.bases[1]])
-        lots = Lots(market.pairs[y].lot, market.pairs[x].lot)
-        aim = target(baseline, position, self.settings.max_rotation_share, Prices(price[y], price[x]), lots)
-        wanted = {y: aim.y, x: aim.x}
-        # Long buys y with x, short x with y. Flat goes back the way it came, so both ways are wished for: one of them
-        # has an excess to sell and a want to fill.
-        ways = {Position.LONG: [(x, y)], Position.SHORT: [(y, x)], Position.FLAT: [(x, y), (y, x)]}[position]
-        wishes: list[Rotation] = []
-        for sold, bought in ways:
-            rate = ratio(price[sold], price[bought]) * self._left(decision, (sold, bought))
-            legs = (2 * sold + _SELL, 2 * bought + _BUY)
-            wishes.append(self._wish(decision, legs, wanted[sold], wanted[bought], rate))
-            rate = ratio(ONE, price[bought]) * self._left(decision, (bought,))
-            quote = allocation.get(market.pairs[bought].quote, ZERO)
-            wishes.append(self._wish(decision, (2 * bought + _BUY,), quote, wanted[bought], rate))
-        return {wish.key: wish for wish in wishes}
+        y, x = self._ids.get(pair.y), self._ids.get(pair.x)
+        if market is None or y is None or x is None or not holdings:
+            return
+        baseline = holdings[0].handed
+        prices = {y: _price(bar.mids[pair.y].price), x: _price(bar.mids[pair.x].price)}
+        aim = target(
+            Holding(*(baseline.get(asset, ZERO) for asset in pair.bases)),
+            position,
+            self.settings.max_rotation_share,
+            Prices(prices[y], prices[x]),
+            Lots(market.pairs[y].lot, market.pairs[x].lot),
+        )
+        sold, bought = (x, y) if position is Position.LONG else (y, x)
+        keep, until = (aim.x, aim.y) if position is Position.LONG else (aim.y, aim.x)
+        slippage_bps = self.settings.slippage_bps
+        yield self._swap(str(pair), sold, bought, prices, keep, until, slippage_bps)
+        left = baseline.get(market.pairs[bought].quote, ZERO)
+        yield self._purchase(str(pair), bought, prices, left, until, slippage_bps)
 
-    def _wish(
-        self, decision: Decision, legs: tuple[LegId, ...], keep: Decimal, until: Decimal, rate: Decimal
+    def _home(self, bar: Bars, holdings: Sequence[Holdings]) -> Iterator[Rotation]:
+        """Back to the baseline with what is in no position and away from it, at fresh prices of this bar."""
+        market = self._market
+        if market is None or not holdings:
+            return
+        at_work = {asset for pair, position in self.strategy.positions.items() if position for asset in pair.bases}
+        ids = self._ids
+        baseline = holdings[0].handed
+        ways = {way for pair in self.strategy.universe for way in ((pair.y, pair.x), (pair.x, pair.y))}
+        refilled: set[PairId] = set()
+        for from_symbol, to_symbol in sorted(ways):
+            sold, bought = ids.get(from_symbol), ids.get(to_symbol)
+            if sold is None or bought is None or not all(_fresh(bar, symbol) for symbol in (from_symbol, to_symbol)):
+                continue
+            gives, takes = market.pairs[sold], market.pairs[bought]
+            if at_work & {gives.base, takes.base}:
+                continue
+            prices = {sold: _price(bar.mids[from_symbol].price), bought: _price(bar.mids[to_symbol].price)}
+            keep, until = baseline.get(gives.base, ZERO), baseline.get(takes.base, ZERO)
+            slippage_bps = self.settings.exit_slippage_bps
+            needy = [one.held for one in holdings if until - one.held.get(takes.base, ZERO) >= takes.qty_min]
+            if any(held.get(gives.base, ZERO) - keep >= gives.qty_min for held in needy):
+                yield self._swap(HOMEWARD, sold, bought, prices, keep, until, slippage_bps)
+            left = baseline.get(takes.quote, ZERO)
+            if bought not in refilled and any(held.get(takes.quote, ZERO) - left >= takes.cost_min for held in needy):
+                refilled.add(bought)
+                yield self._purchase(HOMEWARD, bought, prices, left, until, slippage_bps)
+
+    def _swap(  # noqa: PLR0917 - one rotation's figures
+        self,
+        why: str,
+        sold: PairId,
+        bought: PairId,
+        prices: Mapping[PairId, Decimal],
+        keep: Decimal,
+        until: Decimal,
+        slippage_bps: Decimal,
     ) -> Rotation:
+        """One base asset into the other, through their quote asset."""
+        rate = ratio(prices[sold], prices[bought]) * self._left((sold, bought), slippage_bps)
+        return self._rotation(why, (2 * sold + _SELL, 2 * bought + _BUY), keep, until, rate)
+
+    def _purchase(  # noqa: PLR0917 - likewise
+        self,
+        why: str,
+        bought: PairId,
+        prices: Mapping[PairId, Decimal],
+        keep: Decimal,
+        until: Decimal,
+        slippage_bps: Decimal,
+    ) -> Rotation:
+        """What a leg that did not fill left in the quote asset."""
+        rate = ratio(ONE, prices[bought]) * self._left((bought,), slippage_bps)
+        return self._rotation(why, (2 * bought + _BUY,), keep, until, rate)
+
+    def _rotation(self, why: str, legs: tuple[LegId, ...], keep: Decimal, until: Decimal, rate: Decimal) -> Rotation:
         market = self._market
         assert market is not None
         path = ">".join([market.leg(legs[0]).spends, market.leg(legs[-1]).gets])
-        bound = floor_decimals(rate, _RATE_DECIMALS)
-        return Rotation(NAME, f"{decision.pair} {path}", legs, keep, until, bound, decision.signal.reason.value)
+        return Rotation(NAME, f"{why} {path}", legs, keep, until, rate, HOMEWARD if why == HOMEWARD else "entry")
 
-    def _left(self, decision: Decision, pairs: Sequence[PairId]) -> Decimal:
-        """What must be left of each unit after fees and slippage: an entry may lose no more than its expectation
-        reckoned with, a way out whatever is allowed for ways out."""
-        market, settings = self._market, self.settings
+    def _left(self, pairs: Sequence[PairId], slippage_bps: Decimal) -> Decimal:
+        """What must be left of each unit after fees and slippage. Symbols without a fee are not traded anyway."""
+        market = self._market
         assert market is not None and self._port is not None
         fees = [self._port.taker_rate(market.pairs[pair].symbol) or ZERO for pair in pairs]
-        enters = decision.signal.position is not Position.FLAT
-        each_bps = settings.slippage_bps if enters else settings.exit_slippage_bps
-        return ONE - sum(fees, ZERO) - len(pairs) * each_bps * BPS
+        return ONE - sum(fees, ZERO) - len(pairs) * slippage_bps * BPS
+
+    # --- for eyes ---
+
+    def _compared(self, bar: Bars, holdings: Sequence[Holdings]) -> Comparison | None:
+        if not holdings:
+            return None
+        main = holdings[0]
+        quotes = {symbol.partition("/")[2] for symbol in self.strategy.symbols}
+        prices = dict.fromkeys(quotes, ONE) if len(quotes) == 1 else {}
+        prices |= {symbol.partition("/")[0]: _price(mid.price) for symbol, mid in sorted(bar.mids.items())}
+        if len(quotes) != 1 or not prices.keys() >= main.held.keys() | main.handed.keys():
+            return None
+        return Comparison(main.held, main.handed, prices)
+
+
+def _fresh(bar: Bars, symbol: str) -> bool:
+    mid = bar.mids.get(symbol)
+    return mid is not None and mid.age_bars == 0
 
 
 def _price(mid: float) -> Decimal:

@@ -108,11 +108,6 @@ def gap(state: State) -> tuple[State, Signal]:
     return State(), Signal(Position.FLAT, Reason.GAP, changed=state.position is not Position.FLAT)
 
 
-def refused(state: State) -> State:
-    """The entry did not happen: flat as before it. The next bar may ask again."""
-    return replace(state, position=Position.FLAT, held_bars=0, time_stop_bars=0.0)
-
-
 def _held(state: State, reading: Reading, settings: StatarbSettings) -> tuple[State, Signal]:
     adverse_z = -reading.z * state.position
     """how far the spread is out on the side it was entered on"""

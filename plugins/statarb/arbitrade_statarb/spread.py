@@ -76,10 +76,6 @@ class Spread:
         self.state, asked = signal.gap(self.state)
         return Decision(self.pair, end_ns, asked, None)
 
-    def refused(self) -> None:
-        """The entry that was asked for did not happen."""
-        self.state = signal.refused(self.state)
-
     def _retest(self, history: History) -> None:
         settings = self._settings
         self._until_retest_bars = settings.retest_every_bars

@@ -1,8 +1,7 @@
 """The whole of it, without I/O: closed bars in, decisions out.
 
 A search for pairs runs in the background, a few tests a bar, over windows frozen when it began; what it chooses is
-followed until a later search drops it. Feeding the same bars, fees and refusals again ends in the same state, which
-is how a restart gets it back.
+followed until a later search drops it. Feeding the same bars and fees again ends in the same state.
 """
 
 from collections.abc import Generator, Mapping
@@ -23,9 +22,9 @@ class Strategy:
 
     def __init__(self, settings: StatarbSettings) -> None:
         self._settings = settings
-        self._universe = settings.universe()
+        self.universe = settings.universe()
         # A pair gets up to two tests, some to a bar: the search's windows must still be there when it ends.
-        search_bars = 2 * len(self._universe) // settings.tests_per_bar + 2
+        search_bars = 2 * len(self.universe) // settings.tests_per_bar + 2
         self._history = History(settings.bar_ns, settings.history_bars + search_bars)
         self._spreads: dict[SpreadPair, Spread] = {}
         self._search: Generator[None, None, Selection] | None = None
@@ -36,7 +35,7 @@ class Strategy:
     @property
     def symbols(self) -> frozenset[str]:
         """The symbols whose bars are wanted."""
-        return frozenset(symbol for pair in self._universe for symbol in (pair.y, pair.x))
+        return frozenset(symbol for pair in self.universe for symbol in (pair.y, pair.x))
 
     @property
     def positions(self) -> Mapping[SpreadPair, Position]:
@@ -64,15 +63,10 @@ class Strategy:
         self._seek(costs)
         return decisions
 
-    def refused(self, pair: SpreadPair) -> None:
-        """The entry that the last decision asked for did not happen, not even in part: the pair is flat."""
-        if pair in self._spreads:
-            self._spreads[pair].refused()
-
     def _costs(self, taker: Mapping[str, Decimal]) -> dict[SpreadPair, Decimal]:
         return {
             pair: round_trip_bps(taker[pair.y], taker[pair.x], self._settings.slippage_bps)
-            for pair in self._universe
+            for pair in self.universe
             if pair.y in taker and pair.x in taker
         }
 
@@ -81,7 +75,7 @@ class Strategy:
         self._until_search_bars -= 1
         if self._search is None and self._until_search_bars <= 0 and self._ready():
             split = self._history.split(settings.formation_bars, settings.validation_bars)
-            self._search = selecting(self._universe, split, costs, settings)
+            self._search = selecting(self.universe, split, costs, settings)
             self._until_search_bars = settings.reselect_every_bars
         if self._search is not None:
             try:
@@ -91,11 +85,18 @@ class Strategy:
                 self._search = None
                 self._adopt(end.value)
 
+    @property
+    def known_bars(self) -> int:
+        """Bars without a gap of the pair that has most of them: a search begins with `searched_bars`."""
+        pairs = ((self._history.unbroken_bars(symbol) for symbol in (pair.y, pair.x)) for pair in self.universe)
+        return max((min(both) for both in pairs), default=0)
+
+    @property
+    def searched_bars(self) -> int:
+        return self._settings.formation_bars + self._settings.validation_bars
+
     def _ready(self) -> bool:
-        needed = self._settings.formation_bars + self._settings.validation_bars
-        return any(
-            min(self._history.unbroken_bars(symbol) for symbol in (pair.y, pair.x)) >= needed for pair in self._universe
-        )
+        return bool(self.universe) and self.known_bars >= self.searched_bars
 
     def _adopt(self, selection: Selection) -> None:
         self.selection = selection
