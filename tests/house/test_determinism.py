@@ -18,6 +18,8 @@ OUTSIDE = (
     "arbitrade_core.storage",
     "arbitrade_core.control",
     "arbitrade_core.host",
+    "arbitrade_core.shadow.follower",
+    "arbitrade_core.shadow.process",
     "arbitrade_core.meter",
     # the alerts' own threads, which tell time for deliveries
     "arbitrade_alerts.service",

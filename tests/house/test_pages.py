@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import typer.main
 
+from arbitrade_alerts.settings import AlertsSettings
 from arbitrade_core.cli import app
 from arbitrade_core.domain import Pair
 from arbitrade_core.funnel import DeskFunnel, detection_totals
 from arbitrade_core.hooks import HOOKS, PluginContext
-from arbitrade_alerts.settings import AlertsSettings
 from arbitrade_core.plugins import load_catalogue
 from arbitrade_core.settings import CoreSettings, variables
 from arbitrade_kraken.fee_tables import TIERS
