@@ -1,5 +1,6 @@
 """`arbitrade run` and `arbitrade scan`."""
 
+from pathlib import Path
 from typing import Annotated
 
 import anyio
@@ -9,6 +10,7 @@ from rich.console import Console
 
 from arbitrade_core import runtime
 from arbitrade_core.commands.console import JsonOption, configure_logging, print_json
+from arbitrade_core.commands.shadow import ShadowOption, print_shadow, shadow_summary
 from arbitrade_core.composition import core_settings
 from arbitrade_core.mode import Mode
 from arbitrade_core.report import standings, summary, whole_funnel
@@ -24,20 +26,22 @@ _POLL_S = 0.1
 def run(
     seconds: Seconds = None,
     resume: Annotated[bool, typer.Option("--resume", help="Clear a halt that an earlier run left.")] = False,
+    shadow: ShadowOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Trade on paper on real market data until Ctrl-C. Open plans end first, then everything is written."""
     configure_logging(core_settings().log)
-    session = runtime.start_loop(_paper, seconds, resume, as_json)
+    session = runtime.start_loop(_paper, seconds, resume, shadow, as_json)
     if as_json:
-        print_json(summary(session))
+        print_json({**summary(session), **shadow_summary(session)})
     else:
         print_summary(session, PAPER_NOTES, Console())
+        print_shadow(session)
 
 
-async def _paper(seconds: float | None, resume: bool, quiet: bool) -> runtime.Session:
+async def _paper(seconds: float | None, resume: bool, shadow: Path | None, quiet: bool) -> runtime.Session:
     stop = anyio.Event()
-    running = runtime.session(Mode.PAPER, resume=resume, status=summary)
+    running = runtime.session(Mode.PAPER, resume=resume, status=summary, shadow=shadow)
     async with runtime.stop_on_signals(stop), running as session:
         console = Console(stderr=True, quiet=quiet)
         with anyio.move_on_after(seconds):
