@@ -19,6 +19,7 @@ lint:
 types:
     {{ uv }} run --no-sync mypy
     {{ uv }} run --no-sync pyright
+    cd examples/arbitrade-calm && MYPYPATH=src {{ uv }} run --no-sync --project ../.. mypy src tests
 
 # who may import whom
 imports:
@@ -44,6 +45,14 @@ demo *arguments:
 # the hot path against its baseline, in one run
 bench *arguments:
     {{ uv }} run python -m benchmarks.hot_path {{ arguments }}
+
+# every other figure: memory, time to start, alerts to a dead endpoint, toggling under load, a shadow's cost
+figures:
+    {{ uv }} run python -m benchmarks.footprint
+    {{ uv }} run python -m benchmarks.start
+    {{ uv }} run python -m benchmarks.alerts
+    {{ uv }} run python -m benchmarks.toggle --toggles 100 --json
+    {{ uv }} run python -m tests.shadow.cost
 
 # the same tests with many more examples, then damaged recordings: for the night
 long runs="10000" damaged="200000":

@@ -14,7 +14,7 @@ import typer
 import typer.core
 import typer.main
 
-from arbitrade_core.commands import cycles, db, plugins, settings
+from arbitrade_core.commands import cycles, db, plugins, settings, shadow
 from arbitrade_core.commands.console import JsonOption, print_json
 from arbitrade_core.commands.control import halt, resume, status
 from arbitrade_core.commands.doctor import doctor
@@ -98,6 +98,7 @@ app.add_typer(cycles.app, name="cycles")
 app.add_typer(db.app, name="db")
 app.add_typer(plugins.app, name="plugins")
 app.add_typer(settings.app, name="settings")
+app.add_typer(shadow.app, name="shadow")
 app.command("run")(run)
 app.command("scan")(scan)
 app.command("status")(status)

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 from arbitrade_core.domain import Order
 from arbitrade_core.errors import InvariantError
-from arbitrade_core.execution.remaining import rounding_fills
+from arbitrade_core.execution.remaining import booking_slack, rounding_fills
 from arbitrade_core.legs import most_spent
 from arbitrade_core.lifecycle import Run
 from arbitrade_core.money import ZERO, plain, unit
@@ -22,10 +22,12 @@ class ResiduePromises:
         """strategy, asset, amount"""
 
     def promise(self, run: Run, order: Order) -> None:
-        """What the order may take beyond the run's holdings: also as the room for rounding that it was sized with."""
-        leg = order.leg
+        """What the order may take beyond the run's holdings: also as the room for rounding that it was sized with,
+        at the pair's precision and where the exchange books coarser at the asset's."""
+        leg, fills = order.leg, rounding_fills(run.plan)
         pair = self._market.pairs[leg.pair_id]
-        most = most_spent(leg.side, pair, order.fee, order.qty, order.limit, rounding_fills(run.plan))
+        most = most_spent(leg.side, pair, order.fee, order.qty, order.limit, fills)
+        most += booking_slack(self._market.asset(leg.spends), pair, fills)
         over = min(most - run.holdings.get(leg.spends, ZERO), self.unpromised(leg.spends, run.plan.strategy))
         if over > 0:
             self._promised[order.id] = (run.plan.strategy, leg.spends, over)
@@ -54,8 +56,12 @@ class ResiduePromises:
         known = self._market.asset(asset)
         # Amount and fee of each fill are booked at the asset's precision, half a unit each; the rest is ours.
         slack = ZERO if known is None else unit(known.decimals) * len(run.orders[order.id].fills)
-        if short - taken > slack:
-            raise InvariantError(f"order {order.id} took {plain(short - taken)} {asset} that its plan did not hold")
+        rest = short - taken
+        if rest > slack:
+            raise InvariantError(f"order {order.id} took {plain(rest)} {asset} that its plan did not hold")
+        # The exchange knows one balance: what rounding took beyond the plan's came out of the residue beside it.
+        if rest > 0 and (dust := min(rest, ledger.residue(asset))) > 0:
+            ledger.use_residue(run.plan.id, asset, dust)
 
     def __len__(self) -> int:
         return len(self._promised)

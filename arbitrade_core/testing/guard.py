@@ -4,6 +4,7 @@ The interpreter tells of every call of a C function while the guard watches its 
 of the process ends in one. So `from time import time_ns`, an aliased module and a library in between look the same.
 """
 
+import gc
 import io
 import random
 import socket
@@ -85,12 +86,15 @@ def watched(banned: frozenset[str] = PURE, *, files: bool = True) -> Iterator[Se
             if name in banned:
                 _tell(seen, frame, name)
 
-    before = sys.getprofile()
+    before, collecting = sys.getprofile(), gc.isenabled()
+    gc.disable()  # a collection calls whoever asked to be told of it, in the middle of what is watched
     sys.setprofile(look)
     try:
         yield seen
     finally:
         sys.setprofile(before)
+        if collecting:
+            gc.enable()
 
 
 def _name(function: Any, of: object) -> str:

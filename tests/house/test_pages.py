@@ -74,7 +74,12 @@ def test_every_variable_in_the_pages_is_a_setting() -> None:
     known = {variable.name for variable in variables(CoreSettings)}
     for section, model in (("kraken", KrakenSettings), ("alerts", AlertsSettings), ("statarb", StatarbSettings)):
         known |= {variable.name for variable in variables(model, (section,))}
-    known |= {"ARBITRADE_API", "ARBITRADE_DEPTH__MIN_LEVELS", "ARBITRADE_", "ARBITRADE_ALERTS__"}  # the API's number, the example plugin
+    known |= {
+        "ARBITRADE_API",
+        "ARBITRADE_DEPTH__MIN_LEVELS",
+        "ARBITRADE_",
+        "ARBITRADE_ALERTS__",
+    }  # the API's number, the example plugin
     for page in [*PAGES, ROOT / "compose.yaml", ROOT / "Dockerfile", ROOT / ".ci" / "run"]:
         text = page.read_text(encoding="utf-8")
         named = {name for name in VARIABLE.findall(text) if not re.search(rf"{name}[<*…]", text)}

@@ -15,8 +15,8 @@ from arbitrade_core.spi import (
     BUY_ROSE,
     SELL_ROSE,
     Detection,
-    DetectorPort,
     Finding,
+    Hurdles,
     MarketView,
     Standing,
     Vanished,
@@ -52,7 +52,7 @@ class TriangularDetector:
         self._past: dict[str, Detection] = {}
         """counters carried over rebuilds"""
 
-    def rebuild(self, market: MarketView, port: DetectorPort, now: Ns) -> Collection[PairId]:
+    def rebuild(self, market: MarketView, port: Hurdles, now: Ns) -> Collection[PairId]:
         self._past = dict(self.detections())
         was_active = {self._cycles[cycle].key for cycle in self._active}
         self._rate = market.rate
