@@ -1,4 +1,4 @@
-"""Seeded series of money, and the libraries that the figures are held against. Those bring no types: they are Any."""
+"""Seeded series of money, and scipy, which the figures are held against. It brings no types, so it comes in as Any."""
 
 import warnings
 from collections.abc import Iterable
@@ -9,10 +9,8 @@ from typing import Any
 import numpy as np
 
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # of their own imports: not ours to mend
+    warnings.simplefilter("ignore")  # of its own imports: not ours to mend
     stats: Any = import_module("scipy.stats")
-    stattools: Any = import_module("statsmodels.tsa.stattools")
-    survival_of: Any = import_module("statsmodels.duration.survfunc").SurvfuncRight
 
 type Floats = np.ndarray[tuple[int], np.dtype[np.float64]]
 

@@ -26,7 +26,7 @@ from arbitrade_core.replay.statistics import (
     resampled,
     wrapped,
 )
-from tests.replay.samples import autoregressive, floats, money, noise, stats, stattools
+from tests.replay.samples import autoregressive, floats, money, noise, stats
 
 amounts = st.decimals(min_value=-1000, max_value=1000, places=4)
 
@@ -39,7 +39,8 @@ amounts = st.decimals(min_value=-1000, max_value=1000, places=4)
 def test_block_lengths_are_those_of_politis_and_white(phi: float, count: int) -> None:
     values = floats(autoregressive(7, count, phi))
     most = math.ceil(math.sqrt(count)) + 5
-    covariances = stattools.acovf(values, fft=True, nlag=most)
+    centred = values - values.mean()
+    covariances = np.correlate(centred, centred, mode="full")[count - 1 : count + most] / count
     small = np.abs(covariances / covariances[0]) < 2 * np.sqrt(np.log10(count) / count)
     chosen = next((lag for lag in range(most - 4) if small[lag + 1 : lag + 6].all()), most)
     lags = np.arange(-most, most + 1)
@@ -80,6 +81,14 @@ def test_a_resample_is_the_sum_over_its_blocks(units: list[int], length: float, 
     places = [place for start, end in zip(starts, ends, strict=True) for place in range(start, end)]
     assert len(places) == len(units)
     assert resampled(wrapped(units), (starts, ends)) == sum(units[place % len(units)] for place in places)
+
+
+def test_lengths_of_stationary_blocks_are_geometric() -> None:
+    starts, ends = draw_blocks(30_000, 6.0, Blocks.STATIONARY, Random(1))
+    sizes = np.subtract(ends, starts)
+    assert sizes.mean() == pytest.approx(6.0, rel=0.05)
+    for size in (1, 2, 6):
+        assert np.mean(sizes == size) == pytest.approx(stats.geom.pmf(size, 1 / 6), abs=0.015)
 
 
 def test_resamples_scatter_as_the_stationary_bootstrap_must() -> None:

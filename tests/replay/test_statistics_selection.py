@@ -116,6 +116,18 @@ def test_the_best_of_noise_is_not_significant_once_deflated(variants: int, commo
         assert naive > 0.5  # what one would have believed
 
 
+def test_luck_grows_with_the_scatter_of_the_trials_and_never_vanishes() -> None:
+    apart = [money(floats(trial) + shift) for trial, shift in zip(search(2, 3, 100), (-1.0, 0.0, 1.0), strict=True)]
+    ratios = [each.ratio for trial in apart if (each := sharpe(trial))]
+    found = deflated(apart)
+    assert found.luck == pytest.approx(np.std(ratios, ddof=1) * expected_maximum(found.independent_trials))
+    # Two trials that happen to end alike: their ratios do not scatter, chance does.
+    values = noise(2, 100)
+    alike = deflated([values, values[::-1]])
+    chance = (1 - average_correlation([values, values[::-1]])) / (alike.sharpe.observations - 1)
+    assert alike.luck == pytest.approx(math.sqrt(chance) * expected_maximum(alike.independent_trials), rel=1e-6)
+
+
 def test_merit_survives_deflation() -> None:
     found = deflated(search(1, 25, 400, merit=0.4))
     assert found.winner == 0

@@ -122,7 +122,7 @@ class Other(TriangularDetector):
 def test_another_version_differs_and_its_sudden_death_is_nothing_to_the_bot(start: Start, tmp_path: Path) -> None:
     (tmp_path / "site").mkdir()
     interpreter = with_path(tmp_path, "python", other_triangular(tmp_path / "site", PICKIER))
-    demo = start("-m", "tests.shadow.demo", str(interpreter), "60", "11")
+    demo = start("-m", "tests.shadow.demo", str(interpreter), "300", "11")
     report = wait_until(
         lambda: (found := status()) and found["compared"] > 25 and found["only_bot"] > 2 and found["same"] and found
     )
@@ -130,6 +130,7 @@ def test_another_version_differs_and_its_sudden_death_is_nothing_to_the_bot(star
     assert report["astray"]["messages_asked"] == 0
     shown = CliRunner().invoke(app, ["status", "--demo"]).stdout
     assert "of the bot alone" in shown
+    assert status()["ended"] is None
     (follower,) = followers(demo.pid)
     os.kill(follower, signal.SIGKILL)
     dead = wait_until(lambda: (found := status()) and found["ended"] and found)
