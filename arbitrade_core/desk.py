@@ -1,86 +1,63 @@
 """One account trading on the market: prices candidates with its fees, asks its gate, has plans carried out.
 
 A desk does no I/O. Live has one; a paper desk beside it, a shadow with other settings or a thousand in a sweep are
-only more of them (DESIGN 1). This module decides; `execution.conductor` carries out; `ledger` books.
+only more of them (DESIGN 1). This module decides; `liquidity` is what it counts on, `refusals` what becomes of the
+rest; `execution.conductor` carries out; `ledger` books, and `treasury` hands strategies their share.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from math import prod
 from typing import Protocol
 
 from arbitrade_core.book import Level
-from arbitrade_core.claims import Claims, net_of
+from arbitrade_core.claims import Claims
 from arbitrade_core.domain import (
-    Candidate,
     Fee,
     FeeSnapshot,
     LegId,
     Ns,
-    Order,
     OrderEvent,
     PairId,
     Plan,
     PlanKind,
     Rotation,
     Severity,
-    Side,
 )
-from arbitrade_core.events import BookUpdate, Clockwork, Thresholds
-from arbitrade_core.execution.conductor import Conductor
-from arbitrade_core.funnel import Appearances, DeskFunnel, Reached
-from arbitrade_core.journal import Record, Stream
+from arbitrade_core.events import BookUpdate, Thresholds
+from arbitrade_core.execution.conductor import Conductor, ConductorPort
+from arbitrade_core.funnel import DeskFunnel, Reached
+from arbitrade_core.journal import Stream
 from arbitrade_core.legs import factor
+from arbitrade_core.liquidity import Liquidity
 from arbitrade_core.market import Market
-from arbitrade_core.meter import Meter
-from arbitrade_core.money import BPS, ONE, ZERO, plain
+from arbitrade_core.money import BPS, ONE, ZERO
 from arbitrade_core.parts import DeskParts
-from arbitrade_core.planning import STOPPED_AT, DeskTerms, numbered, plan_for, plan_rotation
+from arbitrade_core.planning import DeskTerms, numbered, plan_for, plan_rotation
 from arbitrade_core.pricing import Stage, Stopped
-from arbitrade_core.records import amounts, balances_record, drop_record, fees_record, high_water_record, plan_record
+from arbitrade_core.records import fees_record, plan_record
 from arbitrade_core.recovery import Recovered
-from arbitrade_core.risk.gate import Alarm, Approved, Gate
-from arbitrade_core.spi import Executor, Holdings, MarketView, Refused, Venue
+from arbitrade_core.refusals import STALENESS_CHECK, Proposal, Refusals, RefusalsPort
+from arbitrade_core.risk.gate import Approved, Gate
+from arbitrade_core.spi import Executor, Holdings, MarketView, Venue
 from arbitrade_core.subledgers import Ledgers
+from arbitrade_core.treasury import Treasury
 
 
-class DeskPort(Protocol):
+class DeskPort(ConductorPort, RefusalsPort, Protocol):
     """A desk's way into the engine."""
 
     @property
-    def clockwork(self) -> Clockwork: ...
-    @property
     def market(self) -> Market: ...
-    @property
-    def appearances(self) -> Appearances: ...
     @property
     def blocked(self) -> str | None: ...
     @property
-    def journal_lost(self) -> bool: ...
-    @property
     def exchange_status(self) -> str: ...
-    def append(self, record: Record, durable: Callable[[Ns], None] | None = None) -> None: ...
-    def send(self, order: Order) -> None: ...
-    def notify(self, severity: Severity, topic: str, text: str, now: Ns) -> None: ...
-    def offer_again(self) -> None: ...
-    def taken_on(self, pair: PairId) -> None: ...
-    @property
-    def meter(self) -> Meter | None: ...
-    def executor_failed(self, name: str, error: BaseException, now: Ns) -> None: ...
 
-
-ALARM_EVERY_NS = 60_000_000_000
-"""Refusals that people must hear of come on every message while they last: one alert a minute and check."""
 
 REVALUE_NS = 5_000_000_000
 """How often inventory is marked, and refusals that time alone may end (loss windows, stale books) are put again."""
-
-STALENESS_CHECK = "book_health"
-"""The check whose refusals are the funnel's `stale`; it is asked again at the last look."""
-
-
-type Proposal = Candidate | Rotation
 
 
 class Desk:
@@ -111,14 +88,8 @@ class Desk:
         self.ledger = ledger
         self.funnel = DeskFunnel()
         self.fees: FeeSnapshot | None = None
-        self.last_stop: dict[str, str] = {}
-        """by cycle key: why its last offer went no further, in words"""
         self._opening = dict(balances)
         self._recovered = recovered
-        self._told_accounts: set[tuple[str, str]] = set()
-        self._told_high_water: Decimal | None = None
-        self._told_missing: dict[str, dict[str, Decimal]] = {}
-        """by strategy: what it was told to lack of its allocation"""
         # The first that takes a kind gets it, as `register_executors` says.
         self._offered = list(executors)
         self._executors = _by_kind(self._offered, self.terms.executors)
@@ -127,11 +98,6 @@ class Desk:
         self._plans = 0
         self._claims = Claims()
         self._bans: dict[LegId, Ns] = {}
-        self._resting: dict[str, Refused] = {}
-        """by cycle key: refused until a time that has not come yet"""
-        self._refused_since_look = False
-        self._alarmed: dict[str, Ns] = {}
-        """when each check last raised an alert"""
         self._fee_factor: list[float] = []
         self.halt_reason: str | None = None
 
@@ -141,17 +107,16 @@ class Desk:
         self._now = now
         self.market_state = port.market
         self.conductor = Conductor(self, self._executors, port, self._claims, self._stream)
+        self.liquidity = Liquidity(port.market, self.venue, self._claims, self.terms.pricing.max_levels)
+        self.refusals = Refusals(self.id, self.funnel, port, self._stream)
+        self.treasury = Treasury(self, self.ledger, self.conductor.results, port, self._stream)
         self._journal("open", now, {"desk": self.id, "epoch": self._epoch})
         if self._recovered.accounts:
-            self.ledger.restore(self._recovered.accounts)
             self.conductor.history.remember(self._recovered.past, self._recovered.orders)
             for kind, data in self._recovered.interrupted:
                 self._journal(kind, now, data)
-        else:
-            self.ledger.open(self._opening)
         self.halt_reason = self._recovered.halted
-        self.conductor.results.open(self.ledger.balances(), self._mark, self._earlier_high_water())
-        self.journal_balances(now)
+        self.treasury.open(self._opening, self._recovered, self._mark, now)
         self.venue.start(_VenuePort(port, self.conductor), now)
         self._revalue(now)
 
@@ -166,8 +131,7 @@ class Desk:
         """A plugin goes out of use; plans in flight keep their executor, what its checks sent to rest may come."""
         names = {check.name for check in parts.checks}
         self.gate = self.gate.without(names)
-        self._resting = {key: refused for key, refused in self._resting.items() if refused.check not in names}
-        self._port.offer_again()
+        self.refusals.wake(names)
         for executor in parts.executors:
             self.drop_executor(executor.name)
 
@@ -177,44 +141,8 @@ class Desk:
         self._executors.clear()
         self._executors |= _by_kind(self._offered, self.terms.executors)
 
-    def fund(self, strategy: str, allocation: Mapping[str, Decimal], now: Ns) -> None:
-        """Hand a strategy what it works with, as far as it is free; the same allocation again moves nothing.
-
-        No allocation ends its ledger: what it holds is the desk's again, once no plan of it is open.
-        """
-        before = self.ledger.accounts()
-        missing: dict[str, Decimal] = {}
-        if allocation:
-            missing = self.ledger.fund(strategy, allocation, self._unbound)
-        elif all(plan.strategy != strategy for plan in self.open_plans):
-            self.ledger.close(strategy)
-        if self.ledger.accounts() != before:
-            data = {
-                "desk": self.id,
-                "strategy": strategy,
-                "allocation": amounts(allocation),
-                "missing": amounts(missing),
-            }
-            self._journal("allocate", now, data)
-            self.journal_balances(now)
-        if missing != self._told_missing.get(strategy, {}):
-            self._told_missing[strategy] = missing
-            if missing:
-                lacking = ", ".join(f"{plain(amount)} {asset}" for asset, amount in missing.items())
-                text = (
-                    f"desk {self.id} lacks {lacking} of what strategy {strategy!r} is to work with; it works with less"
-                )
-                self._port.notify(Severity.WARNING, "desk.allocation", text, now)
-
-    def _unbound(self, asset: str, strategy: str) -> Decimal:
-        """Cash that no open plan holds, the reserve left alone."""
-        return self.available(asset, strategy) - (ZERO if strategy else self.terms.reserve.get(asset, ZERO))
-
     def holdings(self, strategy: str) -> Holdings | None:
-        """What a strategy with a ledger of its own was handed and holds; None when it has none."""
-        if not self.ledger.has_own(strategy):
-            return None
-        return Holdings(self.id, self.ledger.handed(strategy), self.ledger.of(strategy).balances())
+        return self.treasury.holdings(strategy)
 
     # --- deciding ---
 
@@ -232,34 +160,17 @@ class Desk:
                 self._approve(verdict, now)
                 plans = self._priced([left for left, _ in plans], now)
             else:
-                self._refused(candidate, verdict, plan.edge_bps, now)
-                if verdict.until_ns is None:
-                    self._refused_since_look = True
-                else:
-                    self._rest(candidate.key, verdict, verdict.until_ns)
+                self.refusals.refused(candidate, verdict, plan.edge_bps, now)
 
     def _free(self, candidates: Sequence[Proposal], now: Ns) -> list[Proposal]:
         """Those that no open plan is on, and that are not resting: pricing the others would change nothing."""
         free: list[Proposal] = []
         for candidate in candidates:
-            resting = self._resting.get(candidate.key)
             if self.conductor.carries(candidate.key):
                 self.funnel.count(candidate.key, Reached.BUSY)
-            elif resting is not None and resting.until_ns is not None and resting.until_ns > now:
-                self._refused(candidate, resting, None, now)
-            else:
+            elif not self.refusals.still_resting(candidate, now):
                 free.append(candidate)
         return free
-
-    def _rest(self, key: str, refused: Refused, until_ns: Ns) -> None:
-        """Do not look at this cycle before then; then look at everything again (TRADING 4)."""
-        self._resting[key] = refused
-
-        def over(now: Ns) -> None:  # noqa: ARG001 - a timer's shape
-            self._resting.pop(key, None)
-            self._port.offer_again()
-
-        self._port.clockwork.at(until_ns, over)
 
     def _priced(self, candidates: Sequence[Proposal], now: Ns) -> list[tuple[Proposal, Plan]]:
         plans: list[tuple[Proposal, Plan]] = []
@@ -271,11 +182,7 @@ class Desk:
             if isinstance(priced, Plan):
                 plans.append((candidate, priced))
             elif priced is not None:
-                stage = STOPPED_AT[priced.stage]
-                self.funnel.count(candidate.key, stage)
-                self.last_stop[candidate.key] = priced.reason
-                words = f"stopped at {priced.stage.value}: {priced.reason}"
-                self._port.appearances.reached(candidate.key, stage, words, priced.edge_bps)
+                self.refusals.stopped(candidate, priced)
         return plans
 
     def _rotation(self, rotation: Rotation, now: Ns) -> Plan | Stopped | None:
@@ -284,37 +191,9 @@ class Desk:
             return Stopped(Stage.FEES, f"strategy {rotation.strategy!r} has no allocation to rotate", None)
         return plan_rotation(rotation, self, now)
 
-    def _refused(self, candidate: Proposal, refused: Refused, edge_bps: Decimal | None, now: Ns) -> None:
-        """Count it, keep why, and tell it once an appearance."""
-        stage = Reached.STALE if refused.check == STALENESS_CHECK else Reached.REFUSED
-        self.funnel.count(candidate.key, stage, None if stage is Reached.STALE else refused.check)
-        self.last_stop[candidate.key] = f"{refused.check}: {refused.reason}"
-        words = f"refused by {refused.check}: {refused.reason}"
-        appearances = self._port.appearances
-        appearances.reached(candidate.key, stage, words, edge_bps)
-        if isinstance(refused, Alarm) and now - self._alarmed.get(refused.check, -ALARM_EVERY_NS) >= ALARM_EVERY_NS:
-            self._alarmed[refused.check] = now
-            text = f"{candidate.key} refused by {refused.check}: {refused.reason}"
-            self._port.notify(refused.severity, f"risk.{refused.check}", text, now)
-        if appearances.first_time(candidate.key, f"{self.id} {refused.check}"):
-            self._journal(
-                "refusal",
-                now,
-                {
-                    "desk": self.id,
-                    "strategy": candidate.strategy,
-                    "key": candidate.key,
-                    "check": refused.check,
-                    "reason": refused.reason,
-                },
-            )
-
     def _approve(self, approved: Approved, now: Ns) -> None:
         plan = approved.plan
-        for leg in plan.legs:
-            pair = self.market.pairs[leg.leg.pair_id]
-            levels = self.depth(leg.leg.id)
-            self._claims.promise(leg.order_id, leg.leg.pair_id, leg.leg.side, levels, pair.lots(leg.qty))
+        self.liquidity.promise(plan, self.conductor.own_orders)
         run = self.conductor.admit(approved, now)
         record = self._stream.record("plan", now, plan_record(plan, approved.checks, run.marks))
         self._port.append(record, lambda at: self._last_look(run.plan, at))
@@ -322,17 +201,13 @@ class Desk:
     def _last_look(self, plan: Plan, now: Ns) -> None:
         """The plan is durable: is it still there (TRADING 16)? If not it is dropped, nothing sent."""
         gone = self._gone(plan, now)
-        appearances = self._port.appearances
         if gone is None:
             self.funnel.count(plan.key, Reached.EXECUTED)
-            appearances.reached(plan.key, Reached.EXECUTED, "executed", plan.edge_bps)
+            self._port.appearances.reached(plan.key, Reached.EXECUTED, "executed", plan.edge_bps)
             self.conductor.go(plan.id, now)
-            return
-        self.funnel.count(plan.key, Reached.GONE)
-        self.last_stop[plan.key] = f"gone at the last look: {gone}"
-        appearances.reached(plan.key, Reached.GONE, f"gone: {gone}", plan.edge_bps)
-        self._journal("drop", now, drop_record(plan, "gone", gone))
-        self.conductor.drop(plan.id, gone)
+        else:
+            self.refusals.gone(plan, gone, now)
+            self.conductor.drop(plan.id, gone)
 
     def _gone(self, plan: Plan, now: Ns) -> str | None:
         if self.halted is not None:
@@ -342,14 +217,12 @@ class Desk:
         stale = self.gate.recheck(STALENESS_CHECK, plan, self, now)
         if stale is not None:
             return stale.reason
-        own = frozenset(leg.order_id for leg in plan.legs)
-        for leg in plan.legs:
-            pair = self.market.pairs[leg.leg.pair_id]
-            sign, limit = (1 if leg.leg.side is Side.BUY else -1), pair.ticks(leg.limit)
-            within = sum(lots for ticks, lots in self._depth(leg.leg.id, own) if sign * ticks <= sign * limit)
-            if within < pair.lots(leg.qty):
-                return f"{leg.leg} shows {pair.qty(within)} within its limit {leg.limit}, not {leg.qty}"
-        return None
+        return self.liquidity.missing(plan)
+
+    @property
+    def last_stop(self) -> Mapping[str, str]:
+        """By cycle key: why its last offer went no further, in words."""
+        return self.refusals.last_stop
 
     # --- what detectors must beat ---
 
@@ -378,13 +251,10 @@ class Desk:
         if known is not None and known.id == fees.id:
             return
         self._journal("fees", now, fees_record(self.id, fees))
-        self._refactor()
+        self.weigh_fees()
 
-    def relisted(self) -> None:
-        """Pairs were listed or changed: fee factors by leg are worked out again."""
-        self._refactor()
-
-    def _refactor(self) -> None:
+    def weigh_fees(self) -> None:
+        """Fees, or the pairs that are listed, changed: fee factors by leg are worked out again."""
         self._fee_factor = [
             0.0 if (fee := self.fee(leg.symbol)) is None else factor(leg.side, fee) for leg in self.market_state.legs
         ]
@@ -446,24 +316,7 @@ class Desk:
         self._port.offer_again()
 
     def journal_balances(self, now: Ns) -> None:
-        accounts = {(asset, account): amount for asset, account, amount in self.ledger.accounts()}
-        # An account that was told and is empty now is told as empty, or its last amount would stand.
-        whole = {**dict.fromkeys(self._told_accounts, ZERO), **accounts}
-        self._told_accounts = set(accounts)
-        self._journal("balances", now, balances_record(self.id, [(*name, amount) for name, amount in whole.items()]))
-        self._journal_high_water(now)
-
-    def _journal_high_water(self, now: Ns) -> None:
-        """When it rose: drawdown is measured from there after a restart, too (RELIABILITY 9)."""
-        high_water = self.conductor.results.high_water
-        if high_water is not None and high_water != self._told_high_water:
-            self._told_high_water = high_water
-            self._journal("high_water", now, high_water_record(self.id, self.valuation_asset, high_water))
-
-    def _earlier_high_water(self) -> Decimal | None:
-        """One in another valuation asset says nothing in this one."""
-        known = self._recovered.high_water
-        return None if known is None or known.valuation_asset != self.valuation_asset else known.amount
+        self.treasury.tell_balances(now)
 
     def _journal(self, kind: str, now: Ns, data: Mapping[str, object]) -> None:
         self._port.append(self._stream.record(kind, now, dict(data)))
@@ -505,24 +358,10 @@ class Desk:
         return None if mark is None else amount * mark
 
     def depth(self, leg: LegId) -> Sequence[Level]:
-        return self._depth(leg, self.conductor.own_orders)
-
-    def _depth(self, leg_id: LegId, but_of: frozenset[str]) -> Sequence[Level]:
-        leg = self.market_state.legs[leg_id]
-        if not self.market_state.usable(leg.pair_id):
-            return []
-        levels = self.market_state.books[leg.pair_id].taken_by(leg.side).levels(self.terms.pricing.max_levels)
-        return net_of(
-            levels,
-            self.venue.taken(leg.pair_id, leg.side),
-            self._claims.on(leg.pair_id, leg.side, but_of),
-        )
+        return self.liquidity.depth(leg, self.conductor.own_orders)
 
     def promised(self, leg: LegId) -> Collection[int]:
-        of = self.market_state.legs[leg]
-        shown = self.market_state.books[of.pair_id].taken_by(of.side)
-        claimed = self._claims.on(of.pair_id, of.side, self.conductor.own_orders)
-        return [ticks for ticks in claimed if shown.lots_at(ticks)]
+        return self.liquidity.promised(leg, self.conductor.own_orders)
 
     def fee(self, symbol: str) -> Fee | None:
         return None if self.fees is None else self.fees.taker.get(symbol)
@@ -554,10 +393,8 @@ class Desk:
     def _revalue(self, now: Ns) -> None:
         """From time to time: drawdown is measured at these moments and at every plan's end."""
         self.conductor.results.revalue(self.ledger.balances(), self._mark)
-        self._journal_high_water(now)
-        if self._refused_since_look:
-            self._refused_since_look = False
-            self._port.offer_again()
+        self.treasury.tell_high_water(now)
+        self.refusals.look_again()
         self._port.clockwork.at(now + REVALUE_NS, self._revalue)
 
 

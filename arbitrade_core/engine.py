@@ -2,15 +2,16 @@
 
 The engine owns everything that changes: market, detectors' sets, desks. It does no I/O and reads no clock; the
 shell (`runtime`, a replay, a simulation) feeds it inputs that carry their time and carries its commands out. Due
-timers run before any input stamped later, at their due time (TRADING 35).
+timers run before any input stamped later, at their due time (TRADING 35). `answers` checks what detectors say, `health`
+cares for bad books, `operators` takes what operators want.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from functools import partial
-from itertools import pairwise
 from typing import Any
 
+from arbitrade_core.answers import Answers
 from arbitrade_core.clock import Timers
 from arbitrade_core.desk import Desk
 from arbitrade_core.domain import Candidate, LegId, Ns, Pair, PairId, Rotation, Severity
@@ -20,32 +21,27 @@ from arbitrade_core.events import (
     Command,
     Connect,
     ConnId,
-    Drain,
     Durable,
-    FeesLoaded,
     Frame,
-    Halt,
     Input,
     JournalBack,
     JournalLost,
     Observe,
     Opened,
-    PairsEnabled,
     PluginDisabled,
     PluginEnabled,
     PluginFaulted,
-    Resume,
-    StartAssets,
-    Thresholds,
     Tick,
     WantFees,
 )
 from arbitrade_core.funnel import Appearances, detection_totals
+from arbitrade_core.health import BookHealth
 from arbitrade_core.in_use import FOREIGN, PartsInUse
 from arbitrade_core.journal import Stream
-from arbitrade_core.market import IGNORED, UNSURE, Block, Market
+from arbitrade_core.market import IGNORED, UNSURE, Market
 from arbitrade_core.meter import Meter
 from arbitrade_core.money import exact
+from arbitrade_core.operators import Operators
 from arbitrade_core.outbox import Outbox
 from arbitrade_core.parts import Part, Parts
 from arbitrade_core.ports import EngineDeskPort
@@ -53,9 +49,6 @@ from arbitrade_core.spi import Detector, Feed, Finding, Funded, Listening, Timed
 
 SYSTEM_STREAM = "system"
 """Records that belong to no desk: halts, quarantines, faults."""
-
-CROSSED_LIMIT_NS = 5_000_000_000
-"""A book that stays crossed this long is fetched anew: Kraken's checksum vouches for crossed books too."""
 
 
 class Engine:
@@ -85,29 +78,26 @@ class Engine:
         self.appearances = Appearances()
         self.faults: dict[str, int] = {}
         self.last_fault: dict[str, str] = {}
-        self.halted = halted
         self.journal_lost: str | None = None
-        self.draining = False
         self.exchange_status = "unknown"
         self.now: Ns = 0
         self.frames = 0
         self.updates = 0
         self.checksums_ok = 0
-        self.checksums_bad = 0
         self.candidates = 0
         self._feed_of: dict[ConnId, Feed] = {}
         self._connections = 0
         self.out = Outbox(system or Stream(SYSTEM_STREAM))
         self.in_use = PartsInUse(self, parts)
+        self.answers = Answers(market, self.in_use)
+        self.health = BookHealth(market, self.timers, self.out, self.in_use, self.reweigh)
+        self.operators = Operators(self, halted)
         self._watchers: list[tuple[Detector, ...]] = []
-        self._enabled: frozenset[str] | None = None
         self._reindex = False
         self._index_when_free = False
         """books are carried that only plans in flight still need"""
         self._fees_wanted = False
         self._offer_again: set[str] = set()
-        self._watched_crossed: set[PairId] = set()
-        """pairs with a timer that looks whether the book is still crossed"""
         self._taken_on: set[PairId] = set()
         """pairs on which some desk's venue holds liquidity taken that the book still shows"""
         self._handlers: dict[type, Callable[[Any], None]] = {
@@ -118,19 +108,26 @@ class Engine:
             Durable: self._on_durable,
             JournalLost: self._on_journal_lost,
             JournalBack: self._on_journal_back,
-            FeesLoaded: self._on_fees,
-            PairsEnabled: self._on_pairs_enabled,
-            StartAssets: self._on_start_assets,
-            Thresholds: self._on_thresholds,
-            Halt: self._on_halt,
-            Resume: self._on_resume,
-            Drain: self._on_drain,
             PluginEnabled: self.in_use.enable,
             PluginDisabled: self.in_use.disable,
             PluginFaulted: self._on_plugin_faulted,
+            **self.operators.handlers,
         }
         for desk in self.desks:
             desk.gate.on_fault = lambda check, error: self.in_use.failed(Part.RISK_CHECK, check, error, self.now)
+
+    @property
+    def halted(self) -> str | None:
+        """Why nothing may be sent."""
+        return self.operators.halted
+
+    @property
+    def draining(self) -> bool:
+        return self.operators.draining
+
+    @property
+    def checksums_bad(self) -> int:
+        return self.health.mismatches
 
     # --- the door ---
 
@@ -216,7 +213,9 @@ class Engine:
             self._measuring.charge(Part.FEED, feed.name, self._measuring.cpu_ns() - began, self._measuring.every)
         for update in updates:
             if update.snapshot:
-                self._on_snapshot(update, now)
+                self.updates += 1
+                if self.health.restore(update, now):
+                    self.checksums_ok += 1
             else:
                 self._on_update(update, conn, now)
 
@@ -237,13 +236,13 @@ class Engine:
             findings = [*findings, *self._detect(pair, rose, now)]
         self.updates += 1
         if not update.verify(market.books[pair]):
-            self._mismatch(pair, now)
+            self.health.mismatch(pair, now)
             # Of what was found only the end of appearances stands; the rest rested on a book that is wrong.
             self.offer([found for found in findings if isinstance(found, Vanished)], now)
             return
         self.checksums_ok += 1
         if market.blocks[pair]:
-            self._watch_crossed(pair, now)
+            self.health.watch_crossed(pair, now)
         if pair in self._taken_on:
             self._tell_takers(update, now)
         if findings:
@@ -257,7 +256,7 @@ class Engine:
             try:
                 found = detector.on_change(pair, rose, now)
                 if found:
-                    findings = [*findings, *self._sound(detector, found)]
+                    findings = [*findings, *self.answers.sound(detector, found)]
             except FOREIGN as error:
                 self.in_use.failed(Part.DETECTOR, detector.name, error, now)
                 continue
@@ -276,114 +275,21 @@ class Engine:
         """A desk's venue took liquidity here: it wants to see the pair's updates (TRADING 29)."""
         self._taken_on.add(pair)
 
-    def _on_snapshot(self, update: BookUpdate, now: Ns) -> None:
-        pair = update.pair
-        self.updates += 1
-        rose = self.market.restore(update, now)
-        if rose == IGNORED:
-            self._mismatch(pair, now)
-            return
-        self.checksums_ok += 1
-        self._reweigh(pair, now, rose)
-        self._watch_crossed(pair, now)
-
-    def _mismatch(self, pair: PairId, now: Ns) -> None:
-        self.checksums_bad += 1
-        self.quarantine(pair, "checksum mismatch", now)
-
     def quarantine(self, pair: PairId, reason: str, now: Ns) -> None:
-        """Take one pair out of use, drop its cycles, and ask its feed for a fresh snapshot."""
-        if self.market.quarantine(pair, reason):
-            symbol = self.market.pairs[pair].symbol
-            self.out.record("quarantine", now, {"symbol": symbol, "reason": reason})
-            self.out.notify(Severity.WARNING, "market.quarantine", f"{symbol} is out of use: {reason}", now)
-        self._reweigh(pair, now)
-        for port in list(self.in_use.feeds):
-            if pair in port.listed:
-                self.in_use.guarded(port.feed, partial(port.feed.resync, pair, now), now)
+        self.health.quarantine(pair, reason, now)
 
-    def _watch_crossed(self, pair: PairId, now: Ns) -> None:
-        """A crossed book is out of use by itself; one that stays crossed is quarantined and fetched anew."""
-        if not self.market.blocks[pair] & Block.CROSSED or pair in self._watched_crossed:
-            return
-        self._watched_crossed.add(pair)
-
-        def look(at: Ns) -> None:
-            if not self.market.blocks[pair] & Block.CROSSED:
-                self._watched_crossed.discard(pair)
-                return
-            due = self.market.crossed_since[pair] + CROSSED_LIMIT_NS
-            if due > at:  # it was uncrossed in between
-                self.timers.at(due, look)
-                return
-            self._watched_crossed.discard(pair)
-            self.quarantine(pair, f"crossed for {CROSSED_LIMIT_NS // 10**9} s", at)
-
-        self.timers.at(now + CROSSED_LIMIT_NS, look)
-
-    def _reweigh(self, pair: PairId, now: Ns, rose: int = 0) -> None:
+    def reweigh(self, pair: PairId, now: Ns, rose: int = 0) -> None:
         """The pair's rates changed without an update: quarantined, released, listed, lost its connection."""
         if pair < len(self._watchers):
             findings: list[Finding] = []
             for detector in self._watchers[pair]:
-                findings += self._asked(detector, partial(detector.on_change, pair, rose, now), now)
+                findings += self.answers.asked(detector, partial(detector.on_change, pair, rose, now), now)
             self.offer(findings, now)
-
-    def _asked(self, detector: Detector, ask: Callable[[], Collection[Finding]], now: Ns) -> Sequence[Finding]:
-        """What a detector answers; nothing when it raises, or when that is no answer."""
-        try:
-            return self._sound(detector, ask())
-        except FOREIGN as error:
-            self.in_use.failed(Part.DETECTOR, detector.name, error, now)
-            return ()
-
-    def _sound(self, detector: Detector, found: Collection[Finding]) -> Sequence[Finding]:
-        """The findings, each of them one, of the detector's own strategy and of legs that there are."""
-        for one in found:
-            if isinstance(one, Vanished):
-                continue
-            if not isinstance(one, Candidate | Rotation):
-                raise TypeError(f"found {one!r}, which is no finding")
-            if one.strategy != detector.name or not all(0 <= leg < len(self.market.legs) for leg in one.legs):
-                raise ValueError(f"found {one!r}: not its own strategy, or not legs of this market")
-            if not self._chained(one):
-                raise ValueError(f"found {one!r}: its legs do not follow each other")
-        return tuple(found)
-
-    def _fund(self, desk: Desk, detector: Detector, now: Ns) -> None:
-        """Hand a detector's strategy its allocation; nothing moves when that is no answer."""
-        try:
-            allocation = dict(detector.allocation) if isinstance(detector, Funded) else {}
-            for asset, amount in allocation.items():
-                if not (isinstance(asset, str) and isinstance(amount, Decimal) and amount.is_finite() and amount > 0):
-                    raise ValueError(f"its allocation of {asset!r} is {amount!r}, not a positive Decimal")
-        except FOREIGN as error:
-            self.in_use.failed(Part.DETECTOR, detector.name, error, now)
-            return
-        desk.fund(detector.name, allocation, now)
-
-    def _chained(self, found: Candidate | Rotation) -> bool:
-        """Each leg spends what the one before gets; a cycle ends where it began, a rotation elsewhere."""
-        legs = [self.market.legs[leg] for leg in found.legs]
-        follows = all(one.gets == other.spends for one, other in pairwise(legs))
-        closed = bool(legs) and legs[-1].gets == legs[0].spends
-        return follows and bool(legs) and closed is isinstance(found, Candidate)
-
-    def _wanted(self, detector: Detector, now: Ns) -> Collection[PairId]:
-        """The pairs a detector is called for; none when it raises, or when that is no answer."""
-        try:
-            pairs = list(detector.rebuild(self.market, self.in_use.port_of(detector), now))
-            if not all(isinstance(pair, int) and 0 <= pair < len(self.market.pairs) for pair in pairs):
-                raise ValueError(f"asks for pairs that there are not: {pairs[:5]!r}")
-        except FOREIGN as error:
-            self.in_use.failed(Part.DETECTOR, detector.name, error, now)
-            return ()
-        return pairs
 
     def wake(self, detector: Detector, now: Ns) -> None:
         """The time that a detector asked for has come."""
         if isinstance(detector, Timed) and any(known is detector for known in self.in_use.detectors):
-            self.offer(self._asked(detector, partial(detector.on_timer, now), now), now)
+            self.offer(self.answers.asked(detector, partial(detector.on_timer, now), now), now)
 
     # --- plugins ---
 
@@ -437,7 +343,7 @@ class Engine:
         """A desk's state freed something: it sees the active set again (TRADING 4)."""
         desk = next(desk for desk in self.desks if desk.id == desk_id)
         for detector in list(self.detectors):
-            self.offer(self._asked(detector, detector.active, now), now, only=desk)
+            self.offer(self.answers.asked(detector, detector.active, now), now, only=desk)
 
     def _path(self, legs: Sequence[LegId]) -> str:
         market_legs = self.market.legs
@@ -449,6 +355,9 @@ class Engine:
         if self._index_when_free and not any(desk.open_plans for desk in self.desks):
             self._reindex = True
 
+    def offer_all_again(self) -> None:
+        self._offer_again |= {desk.id for desk in self.desks}
+
     # --- indexing ---
 
     def _index(self, now: Ns) -> None:
@@ -456,15 +365,17 @@ class Engine:
         self._reindex = False
         with exact():
             for desk in self.desks:
-                desk.relisted()
+                desk.weigh_fees()
                 for detector in list(self.detectors):
                     if isinstance(detector, Funded):
-                        self._fund(desk, detector, now)
+                        allocation = self.answers.allocation(detector, now)
+                        if allocation is not None:
+                            desk.treasury.fund(detector.name, allocation, now)
         watchers: list[list[Detector]] = [[] for _ in self.market.pairs]
         wanted: set[PairId] = set()
         for detector in list(self.detectors):
             wants = not (isinstance(detector, Listening) and detector.listens_only)
-            for pair in self._wanted(detector, now):
+            for pair in self.answers.wanted(detector, now):
                 watchers[pair].append(detector)
                 wanted.update({pair} if wants else ())
         shared: dict[tuple[Detector, ...], tuple[Detector, ...]] = {}
@@ -477,7 +388,7 @@ class Engine:
             own = sorted((wanted | needed) & way_in.listed)
             self.in_use.guarded(way_in.feed, partial(way_in.feed.carry, own, now), now)
         for detector in list(self.detectors):
-            self.offer(self._asked(detector, detector.active, now), now)
+            self.offer(self.answers.asked(detector, detector.active, now), now)
 
     def break_even(self, legs: Sequence[LegId]) -> float:
         """`spi.Hurdles`: what a detector's cycles must beat, over all desks."""
@@ -504,21 +415,21 @@ class Engine:
             listed.add(pair_id)
             if changed:
                 self._fees_wanted = True
-                self._apply_enabled(pair_id)
-                self._reweigh(pair_id, now)
+                self.operators.apply_enabled(pair_id)
+                self.reweigh(pair_id, now)
                 self._reindex = True
         return ids
 
     def carried_by(self, pair: PairId, conn: ConnId | None, now: Ns) -> None:
         self.market.carried_by(pair, conn)
         if conn is None:
-            self._reweigh(pair, now)
+            self.reweigh(pair, now)
 
     def set_exchange_status(self, status: str, now: Ns) -> None:
         if status != self.exchange_status:
             self.out.record("exchange_status", now, {"was": self.exchange_status, "status": status})
             self.exchange_status = status
-            self._offer_again |= {desk.id for desk in self.desks}
+            self.offer_all_again()
 
     # --- connections ---
 
@@ -560,63 +471,7 @@ class Engine:
         if self.journal_lost is not None:
             self.journal_lost = None
             self.out.notify(Severity.INFO, "journal.back", "the journal is written again; plans resume", event.now)
-            self._offer_again |= {desk.id for desk in self.desks}
-
-    # --- operators ---
-
-    def _on_fees(self, event: FeesLoaded) -> None:
-        desk = self._desk(event.desk_id)
-        known = desk.fees
-        with exact():
-            desk.take_fees(event.fees, event.now)
-        self._reindex = self._reindex or known is None or known.id != event.fees.id
-
-    def _on_pairs_enabled(self, event: PairsEnabled) -> None:
-        self._enabled = event.symbols
-        self.out.record(
-            "pairs_enabled",
-            event.now,
-            {"symbols": None if event.symbols is None else sorted(event.symbols)},
-        )
-        for pair in range(len(self.market.pairs)):
-            self._apply_enabled(pair)
-            self._reweigh(pair, event.now)
-        self._reindex = True
-
-    def _apply_enabled(self, pair: PairId) -> None:
-        if self._enabled is None or self.market.pairs[pair].symbol in self._enabled:
-            self.market.release(pair, Block.DISABLED)
-        else:
-            self.market.block(pair, Block.DISABLED)
-
-    def _on_start_assets(self, event: StartAssets) -> None:
-        self._desk(event.desk_id).set_start_assets(event.assets, event.now)
-        self._reindex = True
-
-    def _on_thresholds(self, event: Thresholds) -> None:
-        self._desk(event.desk_id).set_thresholds(event, event.now)
-        self._reindex = True
-
-    def _on_halt(self, event: Halt) -> None:
-        if self.halted is None:
-            self.halted = event.reason
-            self.out.record("halt", event.now, {"reason": event.reason, "actor": event.actor})
-            self.out.notify(Severity.CRITICAL, "engine.halt", f"halted by {event.actor}: {event.reason}", event.now)
-
-    def _on_resume(self, event: Resume) -> None:
-        if self.halted is not None:
-            self.out.record("resume", event.now, {"was": self.halted, "actor": event.actor})
-            self.halted = None
-        for desk in self.desks:
-            desk.resume(event.actor, event.now)
-        self._offer_again |= {desk.id for desk in self.desks}
-
-    def _on_drain(self, event: Drain) -> None:
-        self.draining = True
-        self.out.record("drain", event.now, {})
-
-    def _desk(self, desk_id: str) -> Desk:
-        return next(desk for desk in self.desks if desk.id == desk_id)
+            self.offer_all_again()
 
     def funnel(self) -> Mapping[str, Any]:
         """Detection counts and each desk's view, for whoever asks why there is no trade."""
