@@ -143,7 +143,7 @@ def test_another_version_differs_and_its_sudden_death_is_nothing_to_the_bot(star
 
 
 def followers(parent: int) -> list[int]:
-    rows = subprocess.run(["ps", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
+    rows = subprocess.run(["ps", "-ww", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
     words = [row.split(maxsplit=2) for row in rows.splitlines()]
     return [int(pid) for pid, ppid, args in words if int(ppid) == parent and "shadow.follower" in args]
 
