@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from arbitrade_core.domain import Alert, Severity
 from arbitrade_core.errors import ControlError
 from tests.host.bots import Bot, assert_complete, plugin_states, toggles
 from tests.host.conftest import Run
@@ -249,3 +250,42 @@ async def test_a_failed_second_chance_leaves_a_check_refusing(run: Run, plugin: 
         assert bot.approved == 0
         await bot.ask("plugins.disable", "checker")
         await bot.trades()
+
+
+GREEDY = """
+def burn(ms):
+    until = time.thread_time() + ms / 1000
+    while time.thread_time() < until: pass
+class Greedy(Quiet):
+    def on_change(self, pair, rose, now):
+        burn(2)
+        return ()
+class GreedyNotifier:
+    name = "greedy_told"
+    def send(self, alert): burn(400)
+@hookimpl
+def register_detectors(ctx): return [Greedy("greedy")]
+@hookimpl
+def register_notifiers(ctx): return [GreedyNotifier()]
+"""
+
+
+async def test_what_uses_more_than_its_budget_is_taken_out_and_the_rest_trades_on(
+    run: Run, plugin: Plugin, dsn: str
+) -> None:
+    plugin("greedy", HEAD + GREEDY)
+    async with run(ISOLATION__BUDGET_SHARE="0.2", ISOLATION__BUDGET_WINDOW_S="1") as bot:
+        engine, shell = bot.session.engine, bot.session.shell
+        await bot.until(lambda: "greedy" not in [detector.name for detector in engine.detectors])
+        entry = next(one for one in await bot.ask("plugins.list") if one["name"] == "greedy")
+        assert entry["state"] == "quarantined"
+        assert "of a core over" in entry["last_error"]
+        assert "the budget is 20% (ARBITRADE_ISOLATION__BUDGET_SHARE)" in entry["last_error"]
+        for _ in range(3):  # alerts in one window
+            shell.notify(Alert(Severity.INFO, "test", "one more", shell.clock()))
+        await bot.until(lambda: "greedy_told" not in [notifier.name for notifier in shell.notifiers])
+        await bot.trades()
+        assert (await plugin_states(dsn))["greedy"] == "quarantined"
+        costs = (await bot.ask("plugins.show", "triangular"))["costs"]
+        assert [cost["name"] for cost in costs] == ["triangular"]
+        assert costs[0]["mean_us"] > 0
