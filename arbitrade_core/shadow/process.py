@@ -132,7 +132,8 @@ class FollowerProcess:
             ("listener", self._listen, stderr),
         ):
             self._threads.append(threading.Thread(target=work, args=(stream,), name=f"shadow {name}", daemon=True))
-        for thread in self._threads:
+        # The listener first: the others ask it why the process is gone, which may be at once.
+        for thread in reversed(self._threads):
             thread.start()
 
     def _kill(self) -> None:

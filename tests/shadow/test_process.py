@@ -95,6 +95,14 @@ async def test_what_does_not_start_is_one_clear_error(
             pass
 
 
+async def test_one_that_is_gone_at_once_is_one_clear_error() -> None:
+    for _ in range(20):  # it may be gone before all of our threads run
+        _, running = shadow(Path("/bin/false"))
+        with pytest.raises(ArbitradeError, match="did not start: its process ended with code 1: it said nothing"):
+            async with running:
+                pass
+
+
 async def test_a_version_that_speaks_otherwise_says_so() -> None:
     one = Shadow(Path(sys.executable), environment())
     later = msgspec.structs.replace(a_hello(), schema=99)
