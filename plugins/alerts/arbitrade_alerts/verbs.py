@@ -65,9 +65,9 @@ def choose(outlets: Sequence[Outlet], channel: str | None) -> list[Outlet]:
     """All of them, or the one with that name. Raises UnknownAlert."""
     chosen = [outlet for outlet in outlets if channel in (None, outlet.name)]
     if not chosen:
-        names = ", ".join(outlet.name for outlet in outlets) or "none; set ARBITRADE_ALERTS__CHANNELS"
+        names = ", ".join(outlet.name for outlet in outlets)
         lacking = "there is no channel" if channel is None else f"there is no channel {channel!r}"
-        raise UnknownAlert(f"{lacking}; there are: {names}")
+        raise UnknownAlert(f"{lacking}; " + (f"there are: {names}" if names else "set ARBITRADE_ALERTS__CHANNELS"))
     return chosen
 
 
