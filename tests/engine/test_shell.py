@@ -27,7 +27,7 @@ from arbitrade_kraken.simulator.server import ExchangeServer
 
 pytestmark = pytest.mark.anyio
 
-WAIT_S = 15.0
+WAIT_S = 40.0
 OPENERS = {"websockets": sans_io.open_connection, "picows": picows_io.open_connection}
 
 

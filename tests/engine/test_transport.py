@@ -16,7 +16,7 @@ from arbitrade_core.transport import Opener, picows_io, sans_io
 
 pytestmark = pytest.mark.anyio
 
-WAIT_S = 5.0
+WAIT_S = 20.0
 OPENERS = {"websockets": sans_io.open_connection, "picows": picows_io.open_connection}
 
 type Handler = Callable[[ServerConnection], Awaitable[None]]

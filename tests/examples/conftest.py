@@ -88,7 +88,7 @@ def start(installed: Installed) -> Iterator[Callable[..., Command]]:
         if command.process.poll() is None:
             command.interrupt()
             try:
-                command.process.communicate(timeout=15)
+                command.process.communicate(timeout=60)
             except subprocess.TimeoutExpired:
                 command.process.kill()
         command.process.communicate()

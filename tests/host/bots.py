@@ -18,7 +18,7 @@ from arbitrade_core.report import summary, why_no_trade
 from arbitrade_core.runtime import Session
 from arbitrade_core.storage.journal_store import verify_chain
 
-WAIT_S = 20.0
+WAIT_S = 40.0
 SETTLED = ("end", "drop")
 
 

@@ -111,7 +111,7 @@ async def test_services_that_never_start_or_never_end_are_bounded(
         assert (await bot.ask("plugins.disable", "never_ends"))["state"] == "disabled"
         await bot.ask("plugins.enable", "never_ends")
         began = time.monotonic()
-    assert time.monotonic() - began < 15, "the session ends all the same"
+    assert time.monotonic() - began < 40, "the session ends all the same"
 
 
 NOTIFIER = """

@@ -176,7 +176,7 @@ async def test_the_command_says_where_it_listens_and_leaves_cleanly(number: sign
                 async with asyncio.timeout(10):
                     while True:
                         await socket.recv()
-        out, err = process.communicate(timeout=10)
+        out, err = process.communicate(timeout=60)
     finally:
         process.kill()
         process.communicate()
@@ -189,7 +189,7 @@ async def test_the_command_reports_a_port_in_use_in_one_line() -> None:
     running = server()
     async with running.serving():
         process = start("--port", str(running.port), "--pairs", "3")
-        out, err = await asyncio.to_thread(process.communicate, timeout=20)
+        out, err = await asyncio.to_thread(process.communicate, timeout=60)
     assert process.returncode == 1
     assert out == ""
     assert "cannot listen" in err
@@ -198,6 +198,6 @@ async def test_the_command_reports_a_port_in_use_in_one_line() -> None:
 
 async def test_the_command_refuses_an_impossible_range() -> None:
     process = start("--pairs", "3", "--size-bps-min", "50", "--size-bps-max", "20")
-    _, err = await asyncio.to_thread(process.communicate, timeout=20)
+    _, err = await asyncio.to_thread(process.communicate, timeout=60)
     assert process.returncode == 2
     assert "size_bps" in err
