@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import anyio
 import anyio.to_thread
@@ -73,6 +74,10 @@ def run(setting: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Run:
                 patch.setenv(name, value)
             async with runtime.session(Mode.PAPER, resume=resume, status=summary) as session:
                 yield Bot(session)
+                # picows leaves the socket behind of a connection that is given up while it is being opened.
+                with anyio.move_on_after(5):
+                    while any(not one._opening.done() for one in _opened_by_picows(session)):  # noqa: ASYNC110
+                        await anyio.sleep(0.01)
 
     return running
 
@@ -119,3 +124,7 @@ def _code_of_main() -> int:
     except SystemExit as ended:
         return int(ended.code or 0)
     return 0
+
+
+def _opened_by_picows(session: runtime.Session) -> list[Any]:
+    return [one for one in session.shell._connections.values() if hasattr(one, "_opening")]
