@@ -452,6 +452,13 @@ class Engine:
         self.out.command(Connect(self._connections, url))
         return self._connections
 
+    def attach(self, conn: ConnId, feed: Feed) -> None:
+        """This connection, made elsewhere, is the feed's: a recorded one."""
+        self._feed_of[conn] = feed
+
+    def feed_of(self, conn: ConnId) -> Feed | None:
+        return self._feed_of.get(conn)
+
     # --- journal ---
 
     def _on_durable(self, event: Durable) -> None:

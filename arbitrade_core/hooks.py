@@ -20,7 +20,7 @@ from collections.abc import AsyncIterable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from importlib.resources.abc import Traversable
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from pluggy import HookimplMarker, HookspecMarker
 from pydantic import BaseModel
@@ -67,6 +67,20 @@ class FeeSource(Protocol):
         Raises:
             SettingsError: nothing says what the fees are; the message says how to configure it. There are no
                 default fees: without a snapshot nothing trades (TRADING 7).
+        """
+        ...
+
+
+@runtime_checkable
+class FeeLadder(Protocol):
+    """A fee source that knows the steps of its schedule: what other accounts, or this one later, would pay."""
+
+    def ladder(self, pairs: Sequence[Pair], now: Ns) -> Sequence[tuple[str, FeeSnapshot]]:
+        """Every step with its name (`50,000 USD`), dearest first; the one in force among them. Empty: no step is
+        known, as of rates that somebody stated.
+
+        Raises:
+            SettingsError: as `FeeSource.snapshot` says.
         """
         ...
 

@@ -56,6 +56,10 @@ _GC_PAUSE_S = 1.0
 _FULL_GC_EVERY = 120
 
 
+type Tap = Callable[[Input], None]
+"""Told an input before its step, on the trading loop; returns at once."""
+
+
 class JournalSink(Protocol):
     """Where `Append` goes. Answers through the callable it was made with: Durable, JournalLost, JournalBack."""
 
@@ -145,8 +149,7 @@ class Shell:
         """told what goes to the journal, before it does"""
         self.owner_of: Callable[[Part, str], str | None] = engine.in_use.plugin_of
         """whose object it is"""
-        self.tap: Callable[[Input], None] | None = None
-        """told every input in the order in which the engine takes it, before its step; returns at once"""
+        self._taps: tuple[Tap, ...] = ()
         self.beats = 0
         """goes up as long as the trading loop runs"""
         self._connections: dict[ConnId, Connection] = {}
@@ -187,13 +190,20 @@ class Shell:
 
     def take(self, event: Input) -> None:
         """Give the engine one input and carry out what it asks."""
-        if self.tap is not None:
-            self.tap(event)
+        for tap in self._taps:
+            tap(event)
         commands = self.engine.step(event)
         if commands:
             self._carry_out(commands)
         if self.engine.deadline != self._armed:
             self._arm()
+
+    def tap(self, tap: Tap) -> None:
+        """From now on it is told every input, in the order in which the engine takes it."""
+        self._taps += (tap,)
+
+    def untap(self, tap: Tap) -> None:
+        self._taps = tuple(known for known in self._taps if known != tap)
 
     # --- transport.Listener ---
 
@@ -201,8 +211,8 @@ class Shell:
         candidates = self.engine.candidates
         began = time.perf_counter_ns()
         frame = Frame(conn, data, self.clock())
-        if self.tap is not None:
-            self.tap(frame)
+        for tap in self._taps:
+            tap(frame)
         commands = self.engine.step(frame)
         took_ns = time.perf_counter_ns() - began
         self.decision.record(took_ns)

@@ -250,6 +250,22 @@ class Feed(Protocol):
     def on_frame(self, conn: ConnId, data: bytes, now: Ns) -> Sequence[BookUpdate]: ...
 
 
+@runtime_checkable
+class Recordable(Protocol):
+    """A feed whose recordings can be read in part, and by a bot with other settings."""
+
+    def state(self, pairs: Collection[PairId], now: Ns) -> Sequence[tuple[ConnId, bytes]]:
+        """Frames as the exchange would send them if it were asked now: the listing and the status first, when `pairs`
+        is empty; else the books of these pairs, those that are not live left out. Read between two steps."""
+        ...
+
+    def follower(self) -> Feed:
+        """A feed of the same name that listens: it asks for nothing, and takes connections, listings and books as they
+        come, whoever asked for them. `carry` names the pairs that it is to read; a snapshot of a book that is live and
+        the same changes nothing; a book that fails waits for the next snapshot, whoever sends it."""
+        ...
+
+
 # --- detectors ----------------------------------------------------------------------------------------------
 
 

@@ -10,6 +10,8 @@ nothing counts as not set, since compose files pass such variables on.
 import json
 import types
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAliasType, TypeGuard, Union, get_args, get_origin
@@ -93,12 +95,29 @@ def variables(model: type[BaseModel], path: tuple[str, ...] = ()) -> Iterator[Va
             yield Variable(own or PREFIX + NESTED.join(here).upper(), here, field)
 
 
+_instead: ContextVar[Given | None] = ContextVar("settings instead of the environment's", default=None)
+
+
+@contextmanager
+def instead_of_environment(values: Mapping[str, str], origin: str) -> Iterator[None]:
+    """Inside, settings are read from `values`, names in upper case, and from nowhere else: a backtest's bot is told
+    what its job says, whatever the process was started with. `origin` names them in messages."""
+    token = _instead.set(Given(dict(values), dict.fromkeys(values, origin)))
+    try:
+        yield
+    finally:
+        _instead.reset(token)
+
+
 def read_environment(env_file: Path = Path(".env")) -> Given:
     """Read the process environment over `env_file`.
 
     Raises:
         SettingsError: `env_file` exists and cannot be read.
     """
+    told = _instead.get()
+    if told is not None:
+        return told
     values: dict[str, str] = {}
     origins: dict[str, str] = {}
     for origin, source in ((str(env_file), _read_file(env_file)), ("environment", _read_process())):

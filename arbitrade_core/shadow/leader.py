@@ -116,7 +116,7 @@ class Shadow:
         """From now on it is fed what the engine is. Called before the engine starts, which is to use this journal."""
         self._shell = shell
         self._loop = asyncio.get_running_loop()
-        shell.tap = self.tap
+        shell.tap(self.tap)
         if self._process.ended is not None:
             self._loop.call_soon(self._over)
         return None if journal is None else _Noted(journal, self._note)
@@ -203,7 +203,7 @@ class Shadow:
         if self._told_end or self._shell is None:
             return
         self._told_end = True
-        self._shell.tap = None
+        self._shell.untap(self.tap)
         self._batch.clear()
         text = f"the shadow ({self._process.python}) is no more: {self._process.ended}; the bot goes on"
         self._alert("shadow.ended", text)

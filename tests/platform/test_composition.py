@@ -59,8 +59,8 @@ def test_the_settings_choose_another(plugin: Plugin, monkeypatch: pytest.MonkeyP
         ("ARBITRADE_EXECUTION__EXECUTORS", "cycle=mine", "gives 'cycle' to 'mine'. Allowed: sequential."),
         ("ARBITRADE_EXECUTION__EXECUTORS", "circle=sequential", "Allowed: nothing: no executor takes that kind."),
         ("ARBITRADE_TRADING__VENUE", "nyse", "is 'nyse', which no plugin brings. Allowed: paper."),
-        ("ARBITRADE_SHADOWS", "tight.trading.min_edge=3", "names 'tight.trading.min_edge'; write <shadow>.<section>"),
-        ("ARBITRADE_SHADOWS", "tight.risk.max_open_plans=no", "tight.risk.max_open_plans is 'no'"),
+        ("ARBITRADE_SHADOWS", "tight.trading.min_edge=3", "names 'trading.min_edge'; write <section>.<setting>"),
+        ("ARBITRADE_SHADOWS", "tight.risk.max_open_plans=no", "tight: risk.max_open_plans is 'no'"),
     ],
 )
 def test_what_is_not_there_is_one_clear_error(
