@@ -48,18 +48,17 @@ async def measured(pairs: int, blocks: int) -> str:
     plain_us: list[float] = []
     async with shadow.beside(start, {}):
         shadow.attach(shell, None)
-        tap = shell.tap
+        shell.untap(shadow.tap)
         for block in range(blocks):
             taken = []
             for number, with_tap in enumerate((False, True) if block % 2 else (True, False)):
                 at = (2 * block + number) * BLOCK
-                shell.tap = tap if with_tap else None
-                taken.append((with_tap, await _block(shell, clock, shadow, ready.updates[at : at + BLOCK])))
+                updates = ready.updates[at : at + BLOCK]
+                taken.append((with_tap, await _block(shell, clock, shadow, updates, with_tap)))
             times = dict(taken)
             waits.append(times[True][0] / times[False][0])
             cpus.append(times[True][1] / times[False][1])
             plain_us.append(times[False][1] / BLOCK * 1e6)
-        shell.tap = None
     report = shadow.report()
     assert report["ended"] is None, report["ended"]
     return (
@@ -71,10 +70,12 @@ async def measured(pairs: int, blocks: int) -> str:
 
 
 async def _block(
-    shell: Shell, clock: "_Clock", shadow: Shadow, frames: Sequence[tuple[int, bytes, int]]
+    shell: Shell, clock: "_Clock", shadow: Shadow, frames: Sequence[tuple[int, bytes, int]], with_tap: bool
 ) -> tuple[float, float]:
     """Seconds in `on_frame`, and CPU seconds until the writing thread is through."""
     waited = 0.0
+    if with_tap:
+        shell.tap(shadow.tap)
     cpu = time.process_time()
     for at in range(0, len(frames), TOGETHER):
         began = time.perf_counter()
@@ -82,7 +83,8 @@ async def _block(
             shell.on_frame(conn, data)
         waited += time.perf_counter() - began
         await asyncio.sleep(0)
-    if shell.tap is not None:
+    if with_tap:
+        shell.untap(shadow.tap)
         shadow.flush()
         while shadow._process.fed < shadow._seq:  # noqa: ASYNC110 - a thread has no event
             await anyio.sleep(0.001)

@@ -29,7 +29,7 @@ class Bot:
 
     def __init__(self) -> None:
         self.alerts: list[Alert] = []
-        self.tap: Callable[[Any], None] | None = None
+        self.taps: list[Callable[[Any], None]] = []
         self.now = 1_700_000_000_000_000_000
         self.engine = self
         self.candidates = 0
@@ -43,8 +43,14 @@ class Bot:
     def tick(self, times: int = 1) -> None:
         for _ in range(times):
             self.now += 1_000_000
-            if self.tap is not None:
-                self.tap(Tick(self.now))
+            for tap in self.taps:
+                tap(Tick(self.now))
+
+    def tap(self, tap: Callable[[Any], None]) -> None:
+        self.taps.append(tap)
+
+    def untap(self, tap: Callable[[Any], None]) -> None:
+        self.taps.remove(tap)
 
 
 def shadow(interpreter: Path, **settings: str) -> tuple[Shadow, AbstractAsyncContextManager[Shadow]]:
@@ -147,7 +153,7 @@ async def test_one_that_is_killed_is_told_and_fed_no_more() -> None:
         os.kill(one._process._process.pid, signal.SIGKILL)
         await until(lambda: bot.alerts)
         bot.tick(500)
-        await until(lambda: bot.tap is None)
+        await until(lambda: not bot.taps)
         bot.tick(500)
     (alert,) = bot.alerts
     assert alert.topic == "shadow.ended"
