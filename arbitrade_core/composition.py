@@ -94,14 +94,25 @@ class Past:
     toggles: Mapping[str, Toggle] = field(default_factory=dict)
 
 
-def compose(setup: Setup, *, now: Ns, system: str, past: Past, halted: str | None = None) -> Engine:
-    """The engine with everything the enabled plugins registered, and a desk for each settings there are."""
+def compose(
+    setup: Setup,
+    *,
+    now: Ns,
+    system: str,
+    past: Past,
+    halted: str | None = None,
+    epochs: Callable[[int], str] | None = None,
+) -> Engine:
+    """The engine with everything the enabled plugins registered, and a desk for each settings there are.
+
+    `epochs` gives what the plan ids of a desk begin with, by its number; not given: something new every time.
+    """
     feeds = [feed for parts in setup.parts.values() for feed in parts.feeds]
     if not feeds and not _in_trouble(setup.catalogue.entries):
         raise SettingsError(["no plugin registers a feed, so there is no market data; enable one (ARBITRADE_PLUGINS)"])
-    # Plan ids begin with the epoch: no two desks have the same.
+    epoch = epochs or (lambda number: base36(now // 1_000_000 + number))
     desks = [
-        _desk(setup, desk_id, settings, base36(now // 1_000_000 + number), past)
+        _desk(setup, desk_id, settings, epoch(number), past)
         for number, (desk_id, settings) in enumerate(setup.desks.items())
     ]
     return Engine(

@@ -42,21 +42,6 @@ class FeeStep(Told):
     fees: Fees
 
 
-class SweepSpec(Told):
-    """The search: which settings, where, and how many variants."""
-
-    space: dict[str, tuple[str, ...] | "Range"]
-    """by `section.setting`: the values to try, or a range"""
-    method: Literal["grid", "random", "adaptive"] = "grid"
-    variants: Annotated[int, Field(ge=1, le=100_000)] | None = None
-    """how many to try; not set: all of a grid"""
-    batch: Annotated[int, Field(ge=1, le=10_000)] = 100
-    """adaptive: variants between two looks at the results, whatever number of processes there is"""
-    objective: Literal["profit", "profit_per_drawdown", "sharpe"] = "profit"
-    folds: Annotated[int, Field(ge=0, le=100)] = 5
-    """of the walk-forward split; 0: none"""
-
-
 class Range(Told):
     """From `low` to `high`, both included, by `step`, or by equal factors where `log`."""
 
@@ -69,8 +54,25 @@ class Range(Told):
     @model_validator(mode="after")
     def _ascends(self) -> Self:
         if self.high <= self.low or (self.step is not None and self.step <= 0) or (self.log and self.low <= 0):
-            raise ValueError(f"a range from {self.low} to {self.high} by {self.step} holds nothing; write low:high:step")
+            raise ValueError(
+                f"a range from {self.low} to {self.high} by {self.step} holds nothing; write low:high:step"
+            )
         return self
+
+
+class SweepSpec(Told):
+    """The search: which settings, where, and how many variants."""
+
+    space: dict[str, tuple[str, ...] | Range]
+    """by `section.setting`: the values to try, or a range"""
+    method: Literal["grid", "random", "adaptive"] = "grid"
+    variants: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    """how many to try; not set: all of a grid"""
+    batch: Annotated[int, Field(ge=1, le=10_000)] = 100
+    """adaptive: variants between two looks at the results, whatever number of processes there is"""
+    objective: Literal["profit", "profit_per_drawdown", "sharpe"] = "profit"
+    folds: Annotated[int, Field(ge=0, le=100)] = 5
+    """of the walk-forward split; 0: none"""
 
 
 class JobSpec(Told):
@@ -119,6 +121,3 @@ class JobSpec(Told):
         if self.min_profit_bps is None and self.min_profit_valued is None:
             raise ValueError("a threshold is required: min_profit_bps, min_profit_valued, or both")
         return self
-
-
-SweepSpec.model_rebuild()
