@@ -9,6 +9,7 @@ from arbitrade_core.errors import ArbitradeError, PluginError, SettingsError
 from arbitrade_core.hooks import FeeSource
 from arbitrade_core.parts import DeskParts, Part, Parts
 from arbitrade_core.plugins.catalogue import Catalogue, State
+from arbitrade_core.plugins.importing import import_plugin
 from arbitrade_core.plugins.shapes import require_shapes
 from arbitrade_core.registry import Registered
 from arbitrade_core.settings import Settings
@@ -110,6 +111,22 @@ class Setup:
             plugin: tuple(sorted({check.name for desk in theirs.desks.values() for check in desk.checks}))
             for plugin, theirs in dict(self.parts).items()
         }
+
+    def bring_in(self, name: str) -> str:
+        """A plugin that comes into use in a run that is only followed: its objects, registered anew; its version here.
+
+        Raises:
+            ArbitradeError: it cannot be used here.
+        """
+        catalogue = self.catalogue
+        catalogue.refresh()
+        entry = catalogue.entry(name)
+        imported = catalogue.imported.get(name) or import_plugin(catalogue.point(name), entry.who)
+        catalogue.drop(name, State.DISABLED)
+        catalogue.adopt(name, imported)
+        self.take_section(name)
+        self.keep(name, self.register(name))
+        return catalogue.entry(name).version
 
     def forget(self, name: str) -> None:
         self.parts.pop(name, None)

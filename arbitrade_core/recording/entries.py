@@ -4,8 +4,6 @@ An exact replay takes the inputs alone. A replay that begins in the middle, or w
 frames and follows the marks: whose connection it is, what the books were, where something is missing.
 """
 
-from typing import Any
-
 import msgspec
 
 from arbitrade_core.domain import Ns
@@ -73,7 +71,7 @@ class Head(msgspec.Struct):
     schema: int
     inputs_schema: int
     now: Ns
-    """when the engine started"""
+    """when the engine was composed: plan ids begin with it"""
     desk_id: str
     system: str
     """name of the system stream"""
@@ -86,7 +84,8 @@ class Head(msgspec.Struct):
     """variables that differ from their defaults, by name"""
     past: bytes
     """`composition.Past`, msgpack"""
-    extra: dict[str, Any] = {}
+    started: Ns = 0
+    """when the engine was started"""
 
 
 SOURCES = ("run", "record", "demo", "import")

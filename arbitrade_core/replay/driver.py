@@ -1,4 +1,4 @@
-"""Replays a recording through an engine on simulated time: frames in, journal commits after their time, timers when due.
+"""Replays a recording through an engine on simulated time: frames in, commits after their time, timers when due.
 
 The feeds listen, whoever asked for the frames, so the bot may have other settings than the one that recorded. Across a
 gap nothing is carried over: all connections end there, and books come back with the next snapshots. (For the very run
@@ -69,6 +69,7 @@ def replay(
     chunks: Iterable[Chunk],
     coverage: Coverage,
     tell: Tell = lambda now, frames: None,
+    *,
     cpu_s: Callable[[], float] = time.process_time,
 ) -> ReplayResult:
     """Everything, from the first chunk to the results.

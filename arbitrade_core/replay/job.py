@@ -1,7 +1,7 @@
 """What a backtest or a sweep is asked to do: everything that its result depends on, but for recording and code.
 
-A job is complete in itself: fees, settings and the random seed are in it, so that it gives the same wherever and whenever
-it runs. Who submits one resolves what is only known then (`backtests.submit`).
+A job is complete in itself: fees, settings and the random seed are in it, so that it gives the same wherever and
+whenever it runs. Who submits one resolves what is only known then (`backtests.submit`).
 """
 
 from datetime import datetime

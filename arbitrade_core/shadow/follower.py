@@ -13,7 +13,6 @@ import threading
 import time
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
 from importlib import metadata
 
 import structlog
@@ -22,7 +21,7 @@ from arbitrade_core.composition import Loaded, compose
 from arbitrade_core.engine import Engine
 from arbitrade_core.errors import ArbitradeError, ProtocolError
 from arbitrade_core.inputs_codec import SCHEMA as INPUTS_SCHEMA
-from arbitrade_core.plugins import Catalogue, State, import_plugin, load_catalogue
+from arbitrade_core.plugins import Catalogue, State, load_catalogue
 from arbitrade_core.plugins.catalogue import settle_needs
 from arbitrade_core.plugins.setup import Setup
 from arbitrade_core.settings import CoreSettings, variables
@@ -134,7 +133,7 @@ def started(body: bytes) -> tuple[Replica, Ready]:
         extra=tuple(sorted(enabled.keys() - hello.plugins.keys())),
         unknown_settings=unknown,
     )
-    return Replica(engine, partial(_bring_in, setup)), ready
+    return Replica(engine, setup.bring_in), ready
 
 
 def _composed(setup: Setup, hello: Hello) -> Engine:
@@ -165,19 +164,6 @@ def _like_the_bot(catalogue: Catalogue, hello: Hello) -> None:
         if not hello.plugins.get(entry.name, True):
             catalogue.drop(entry.name, State.DISABLED)
     settle_needs(catalogue)
-
-
-def _bring_in(setup: Setup, name: str) -> str:
-    """The plugin's objects, registered anew; its version here. Raises ArbitradeError."""
-    catalogue = setup.catalogue
-    catalogue.refresh()
-    entry = catalogue.entry(name)
-    imported = catalogue.imported.get(name) or import_plugin(catalogue.point(name), entry.who)
-    catalogue.drop(name, State.DISABLED)
-    catalogue.adopt(name, imported)
-    setup.take_section(name)
-    setup.keep(name, setup.register(name))
-    return catalogue.entry(name).version
 
 
 if __name__ == "__main__":
