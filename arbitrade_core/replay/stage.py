@@ -73,7 +73,7 @@ def variables_of(job: JobSpec) -> dict[str, str]:
         "ARBITRADE_TRADING__MIN_PROFIT_VALUED": None if job.min_profit_valued is None else plain(job.min_profit_valued),
         "ARBITRADE_TRADING__PAIRS": None if job.pairs is None else json.dumps(job.pairs),
         "ARBITRADE_EXECUTION__EXECUTORS": None if job.executor is None else f"cycle={job.executor}",
-        "ARBITRADE_PLUGINS": None if job.plugins is None else json.dumps(job.plugins),
+        "ARBITRADE_PLUGINS": None if job.plugins is None else ",".join(job.plugins),
     }
     left = {name: value for name, value in job.settings.items() if name != "ARBITRADE_SHADOWS"}
     return {**left, **{name: value for name, value in own.items() if value is not None}}

@@ -1,5 +1,6 @@
 """Other settings for one desk: what shadows, backtests and the variants of a sweep differ by."""
 
+import difflib
 from collections.abc import Mapping
 
 from pydantic import ValidationError
@@ -9,6 +10,18 @@ from arbitrade_core.settings.model import CoreSettings, Section
 
 SECTIONS = ("trading", "paper", "execution", "risk")
 """The core's sections that are a desk's own; whatever else there is belongs to the process."""
+
+
+def desk_settings() -> list[str]:
+    """Every setting that desks may differ by, as `section.setting`."""
+    return [f"{name}.{field}" for name in SECTIONS for field in _annotation(name).model_fields]
+
+
+def _annotation(section: str) -> type[Section]:
+    annotation = CoreSettings.model_fields[section].annotation
+    assert isinstance(annotation, type)
+    assert issubclass(annotation, Section)
+    return annotation
 
 
 def overridden(core: CoreSettings, values: Mapping[str, str], where: str, problems: list[str]) -> CoreSettings:
@@ -21,9 +34,10 @@ def overridden(core: CoreSettings, values: Mapping[str, str], where: str, proble
         section_name, _, field_name = path.partition(".")
         section: Section | None = getattr(core, section_name) if section_name in SECTIONS else None
         if not isinstance(section, Section) or field_name not in type(section).model_fields:
+            near = difflib.get_close_matches(path, desk_settings(), n=1, cutoff=0.6)
             problems.append(
-                f"{where} names {path!r}; write <section>.<setting>, such as trading.min_edge_bps, with a section of "
-                f"{', '.join(SECTIONS)}"
+                f"{where} names {path!r}; write <section>.<setting>, such as {near[0] if near else 'trading.min_edge_bps'},"
+                f" with a section of {', '.join(SECTIONS)}"
             )
             continue
         annotation = type(section).model_fields[field_name].annotation

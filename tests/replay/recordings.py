@@ -1,18 +1,23 @@
 """Recordings made without a clock: the simulated exchange and the real engine in one process, every input kept."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+import platform
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from importlib import metadata
 from typing import Any
+
+import msgspec
 
 from arbitrade_core.composition import Past, compose, load
 from arbitrade_core.domain import FeeSnapshot, Ns
 from arbitrade_core.events import Command, Frame, Input, Opened
-from arbitrade_core.journal import Record
+from arbitrade_core.inputs_codec import SCHEMA as INPUTS_SCHEMA
+from arbitrade_core.journal import Record, canonical
 from arbitrade_core.recording import chunks as codec
-from arbitrade_core.recording.entries import Chunk, Entry, State, Via
+from arbitrade_core.recording.entries import SCHEMA, Chunk, Entry, Head, State, Via
 from arbitrade_core.replay.fees import fees_of
 from arbitrade_core.replay.job import JobSpec
 from arbitrade_core.replay.results import Coverage
@@ -40,6 +45,12 @@ class Recorded:
     fees: FeeSnapshot
     settings: dict[str, str]
     chunks: list[Chunk]
+    head: Head
+
+    def journalled(self, stream: str, seq: int) -> bytes | None:
+        """A record's content, as the journal keeps it."""
+        found = next((record for record in self.records if (record.stream, record.seq) == (stream, seq)), None)
+        return None if found is None else canonical(found)
 
     @property
     def coverage(self) -> Coverage:
@@ -69,8 +80,13 @@ def recorded(
     mispricings_per_s: float = 2.0,
     settings: dict[str, str] | None = None,
     refresh_s: float = 5.0,
+    said: Sequence[Callable[[Ns], Input]] = (),
+    said_every_ns: Ns = SECOND,
 ) -> Recorded:
-    """A run of the real engine against the simulated exchange, recorded as the recorder does it."""
+    """A run of the real engine against the simulated exchange, recorded as the recorder does it.
+
+    `said`: inputs of operators, one after the other every so often.
+    """
     told = SETTINGS | (settings or {})
     with instead_of_environment(told, "the test"):
         setup = load().setup("paper")
@@ -93,14 +109,33 @@ def recorded(
     world.start()
     refresh_ns = int(refresh_s * SECOND)
     end_ns = DEFAULT_START_NS + int(seconds * SECOND)
+    words = [(DEFAULT_START_NS + number * said_every_ns, word) for number, word in enumerate(said, start=1)]
     while world.now < end_ns:
-        world.run_until(min(end_ns, world.now + refresh_ns))
+        until = min(end_ns, world.now + refresh_ns)
+        while words and words[0][0] <= until:
+            at, word = words.pop(0)
+            world.run_until(at)
+            world.take(word(at))
+        world.run_until(until)
         entries += [State(conn, data, world.now) for conn, data in states(engine, world.now)]
     fees = engine.desks[0].fees
     assert fees is not None
     symbols = tuple(sorted(engine.market.pairs[pair].symbol for pair in engine.market.in_use()))
     chunks = chunked(entries, symbols)
-    return Recorded(DEFAULT_START_NS, end_ns, entries, world.records, fees, told, chunks)
+    head = Head(
+        schema=SCHEMA,
+        inputs_schema=INPUTS_SCHEMA,
+        now=DEFAULT_START_NS,
+        desk_id="paper",
+        system="system",
+        halted=None,
+        plugins={entry.name: entry.version for entry in setup.catalogue.enabled()},
+        versions={"arbitrade": metadata.version("arbitrade"), "python": platform.python_version()},
+        settings=told,
+        past=msgspec.msgpack.encode(Past()),
+        started=DEFAULT_START_NS,
+    )
+    return Recorded(DEFAULT_START_NS, end_ns, entries, world.records, fees, told, chunks, head)
 
 
 def states(engine: Any, now: Ns) -> Iterable[tuple[int, bytes]]:
@@ -110,10 +145,12 @@ def states(engine: Any, now: Ns) -> Iterable[tuple[int, bytes]]:
             yield from port.feed.state(engine.market.in_use(), now)
 
 
-def chunked(entries: Sequence[Entry], pairs: tuple[str, ...], recording: int = 1) -> list[Chunk]:
+def chunked(
+    entries: Sequence[Entry], pairs: tuple[str, ...], recording: int = 1, size: int = CHUNK_ENTRIES
+) -> list[Chunk]:
     found = []
-    for number, at in enumerate(range(0, len(entries), CHUNK_ENTRIES)):
-        part = entries[at : at + CHUNK_ENTRIES]
+    for number, at in enumerate(range(0, len(entries), size)):
+        part = entries[at : at + size]
         data = codec.encode(part)
         frames = sum(isinstance(entry, Frame) for entry in part)
         sha = hashlib.sha256(data).digest()
