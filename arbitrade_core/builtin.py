@@ -12,7 +12,7 @@ from arbitrade_core.domain import Alert, Severity
 from arbitrade_core.hooks import PluginContext, hookimpl
 from arbitrade_core.risk.checks import shipped_checks
 from arbitrade_core.settings import CoreSettings, PaperSettings
-from arbitrade_core.spi import Executor, Notifier, RiskCheck, Venue, VenueKind
+from arbitrade_core.spi import Detector, Executor, Notifier, RiskCheck, Venue, VenueKind
 
 ARBITRADE_API = 1
 
@@ -37,6 +37,13 @@ class LogNotifier:
 @hookimpl
 def register_risk_checks(ctx: PluginContext[CoreSettings]) -> list[RiskCheck]:
     return shipped_checks(ctx.settings.risk)
+
+
+@hookimpl
+def register_detectors(ctx: PluginContext[CoreSettings]) -> list[Detector]:
+    from arbitrade_core.recording.every_pair import EveryPair  # noqa: PLC0415 - only who records needs it
+
+    return [EveryPair()] if ctx.settings.recording.all_pairs else []
 
 
 @hookimpl

@@ -36,6 +36,9 @@ class Claims:
             if not held:
                 del self._held[where]
 
+    def __len__(self) -> int:
+        return len(self._where)
+
     def on(self, pair: PairId, side: Side, but_of: frozenset[str] = frozenset()) -> Mapping[int, int]:
         """Lots per price tick claimed by others than the orders `but_of`."""
         held = self._held.get((pair, side))

@@ -14,11 +14,11 @@ import typer
 import typer.core
 import typer.main
 
-from arbitrade_core.commands import cycles, db, plugins, settings, shadow
+from arbitrade_core.commands import cycles, db, plugins, recordings, settings, shadow
 from arbitrade_core.commands.console import JsonOption, print_json
 from arbitrade_core.commands.control import halt, resume, status
 from arbitrade_core.commands.doctor import doctor
-from arbitrade_core.commands.trade import run, scan
+from arbitrade_core.commands.trade import record, run, scan
 from arbitrade_core.errors import ArbitradeError, PluginError, SettingsError
 from arbitrade_core.hooks import API_VERSION
 
@@ -97,9 +97,11 @@ app = typer.Typer(
 app.add_typer(cycles.app, name="cycles")
 app.add_typer(db.app, name="db")
 app.add_typer(plugins.app, name="plugins")
+app.add_typer(recordings.app, name="recordings")
 app.add_typer(settings.app, name="settings")
 app.add_typer(shadow.app, name="shadow")
 app.command("run")(run)
+app.command("record")(record)
 app.command("scan")(scan)
 app.command("status")(status)
 app.command("halt")(halt)

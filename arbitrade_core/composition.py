@@ -1,6 +1,7 @@
 """What a process is made of: plugins and settings loaded, the engine put together from them. No mode is known here."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -9,7 +10,7 @@ import structlog
 from arbitrade_core.desk import Desk
 from arbitrade_core.domain import Ns
 from arbitrade_core.engine import Engine
-from arbitrade_core.errors import SettingsError
+from arbitrade_core.errors import ArbitradeError, SettingsError
 from arbitrade_core.journal import Stream
 from arbitrade_core.market import Market
 from arbitrade_core.parts import Parts
@@ -22,8 +23,11 @@ from arbitrade_core.registry import Registry
 from arbitrade_core.risk.checks import required_checks
 from arbitrade_core.risk.gate import Gate
 from arbitrade_core.settings import CoreSettings, Settings, load_settings
+from arbitrade_core.settings.changeable import sift
+from arbitrade_core.settings.environment import Below, below_environment
 from arbitrade_core.settings.shadows import shadow_cores
 from arbitrade_core.spi import Executor, Feed
+from arbitrade_core.storage.overrides import Kept
 from arbitrade_core.subledgers import Ledgers
 
 _log = structlog.get_logger(__name__)
@@ -83,6 +87,61 @@ def core_settings() -> CoreSettings:
     except SettingsError:
         load_catalogue().settings()
         raise
+
+
+# --- setting overrides ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Overrides:
+    """Setting overrides of a database, as far as they can be in force here."""
+
+    kept: Kept = field(default_factory=Kept)
+    below: Below = field(default_factory=lambda: Below({}, {}))
+    """those in force; a running bot puts others in"""
+    wrong: Mapping[str, str] = field(default_factory=dict)
+    """by variable: why one is left out"""
+    problems: Sequence[str] = ()
+    """what is wrong with the settings whatever is overridden"""
+
+
+def overrides(kept: Kept, toggles: Mapping[str, Toggle] | None = None) -> Overrides:
+    """Left out is what would keep a bot from being put together: a setting that is gone, a value that is wrong."""
+
+    def problems(values: Mapping[str, str]) -> list[str]:
+        with below_environment(_below(kept, values)):
+            return unsound(toggles)
+
+    sound, wrong, besides = sift(kept.values, problems) if kept.values else ({}, {}, [])
+    return Overrides(kept, _below(kept, sound), wrong, besides)
+
+
+@contextmanager
+def overriding(kept: Kept, toggles: Mapping[str, Toggle] | None = None) -> Iterator[Overrides]:
+    """Inside, settings are read with these overrides below the environment, those that are wrong left out."""
+    found = overrides(kept, toggles)
+    with below_environment(found.below):
+        yield found
+
+
+def unsound(toggles: Mapping[str, Toggle] | None = None) -> list[str]:
+    """What keeps a bot from being put together of plugins and settings as they are read now, in words."""
+    try:
+        setup = load(toggles).setup(_TRIAL)
+        setup.register_all()
+        compose(setup, now=0, system=_TRIAL, past=Past())
+    except SettingsError as error:
+        return error.problems
+    except ArbitradeError as error:
+        return [str(error)]
+    return []
+
+
+def _below(kept: Kept, values: Mapping[str, str]) -> Below:
+    return Below(values, {name: f"override v{kept.since[name]}" for name in values})
+
+
+_TRIAL = "trial"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,15 +5,15 @@ only more of them (DESIGN 1). This module decides; `liquidity` is what it counts
 rest; `execution.conductor` carries out; `ledger` books, and `treasury` hands strategies their share.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
-from math import prod
 from typing import Protocol
 
 from arbitrade_core.book import Level
 from arbitrade_core.claims import Claims
 from arbitrade_core.domain import (
+    Candidate,
     Fee,
     FeeSnapshot,
     LegId,
@@ -29,12 +29,13 @@ from arbitrade_core.events import BookUpdate, Thresholds
 from arbitrade_core.execution.conductor import Conductor, ConductorPort
 from arbitrade_core.funnel import DeskFunnel, Reached
 from arbitrade_core.journal import Stream
-from arbitrade_core.legs import factor
+from arbitrade_core.legs import break_even
 from arbitrade_core.liquidity import Liquidity
 from arbitrade_core.market import Market
 from arbitrade_core.money import BPS, ONE, ZERO
 from arbitrade_core.parts import DeskParts
-from arbitrade_core.planning import DeskTerms, numbered, plan_for, plan_rotation
+from arbitrade_core.planning import Alike, DeskTerms, Prices, numbered, plan_rotation
+from arbitrade_core.pnl import Mark
 from arbitrade_core.pricing import Stage, Stopped
 from arbitrade_core.records import fees_record, plan_record
 from arbitrade_core.recovery import Recovered
@@ -54,10 +55,6 @@ class DeskPort(ConductorPort, RefusalsPort, Protocol):
     def blocked(self) -> str | None: ...
     @property
     def exchange_status(self) -> str: ...
-
-
-REVALUE_NS = 5_000_000_000
-"""How often inventory is marked, and refusals that time alone may end (loss windows, stale books) are put again."""
 
 
 class Desk:
@@ -98,7 +95,10 @@ class Desk:
         self._plans = 0
         self._claims = Claims()
         self._bans: dict[LegId, Ns] = {}
-        self._fee_factor: list[float] = []
+        self._fee_factors: Sequence[float] = ()
+        self._starts: frozenset[LegId] = frozenset()
+        self.alike = Alike(None)
+        """what all desks have that price as this one does"""
         self.halt_reason: str | None = None
 
     def start(self, port: DeskPort, now: Ns) -> None:
@@ -118,7 +118,7 @@ class Desk:
         self.halt_reason = self._recovered.halted
         self.treasury.open(self._opening, self._recovered, self._mark, now)
         self.venue.start(_VenuePort(port, self.conductor), now)
-        self._revalue(now)
+        self.revalue(self._mark, now)
 
     def take_parts(self, parts: DeskParts) -> None:
         """A plugin came into use: its checks are asked from now on, its executors take new plans of their kinds."""
@@ -146,19 +146,22 @@ class Desk:
 
     # --- deciding ---
 
-    def consider(self, candidates: Sequence[Proposal], now: Ns) -> None:
-        """Price all, best first ask the gate; each approval leaves less for the next (TRADING 6)."""
+    def consider(self, candidates: Sequence[Proposal], now: Ns, prices: Prices) -> None:
+        """Price all, best first ask the gate; each approval leaves less for the next (TRADING 6).
+
+        `prices` are those of the books as they are, of whatever other desks that price alike have asked for already.
+        """
         self._now = now
-        plans = self._priced(self._free(candidates, now), now)
+        plans = self._priced(self._free(candidates, now), now, prices)
         while plans:
             plans.sort(key=lambda entry: (-entry[1].profit_valued, entry[1].key))
             candidate, plan = plans.pop(0)
-            plan = numbered(plan, self._epoch, self._plans + 1)
+            plan = numbered(plan, self, self._epoch, self._plans + 1)
             verdict = self.gate.review(plan, self, now)
             if isinstance(verdict, Approved):
                 self._plans += 1
                 self._approve(verdict, now)
-                plans = self._priced([left for left, _ in plans], now)
+                plans = self._priced([left for left, _ in plans], now, prices)
             else:
                 self.refusals.refused(candidate, verdict, plan.edge_bps, now)
 
@@ -166,19 +169,21 @@ class Desk:
         """Those that no open plan is on, and that are not resting: pricing the others would change nothing."""
         free: list[Proposal] = []
         for candidate in candidates:
+            if isinstance(candidate, Candidate):
+                self.refusals.appearances.seen(candidate.key, now)
             if self.conductor.carries(candidate.key):
                 self.funnel.count(candidate.key, Reached.BUSY)
             elif not self.refusals.still_resting(candidate, now):
                 free.append(candidate)
         return free
 
-    def _priced(self, candidates: Sequence[Proposal], now: Ns) -> list[tuple[Proposal, Plan]]:
+    def _priced(self, candidates: Sequence[Proposal], now: Ns, prices: Prices) -> list[tuple[Proposal, Plan]]:
         plans: list[tuple[Proposal, Plan]] = []
         for candidate in candidates:
             if isinstance(candidate, Rotation):
                 priced = self._rotation(candidate, now)
             else:
-                priced = plan_for(candidate, self, now)
+                priced = prices.plan_for(candidate, self, now)
             if isinstance(priced, Plan):
                 plans.append((candidate, priced))
             elif priced is not None:
@@ -219,6 +224,10 @@ class Desk:
             return stale.reason
         return self.liquidity.missing(plan)
 
+    def vanished(self, key: str) -> None:
+        """What stood before this desk is not above its hurdle any more."""
+        self.refusals.vanished(key)
+
     @property
     def last_stop(self) -> Mapping[str, str]:
         """By cycle key: why its last offer went no further, in words."""
@@ -228,14 +237,16 @@ class Desk:
 
     def break_even(self, legs: Sequence[LegId]) -> float:
         """1 / fee factors of these legs; inf when a fee is missing or the desk cannot start there."""
-        factors = self._fee_factor
-        left = prod(factors[leg] if leg < len(factors) else 0.0 for leg in legs)
-        return 1.0 / left if left > 0.0 else float("inf")
+        return break_even(self._fee_factors, self._starts, legs)
 
     def required(self, legs: Sequence[LegId]) -> float:
         """What must come back gross before pricing can succeed: margin and minimum edge after fees (TRADING 2)."""
+        return self.break_even(legs) * self.asks()
+
+    def asks(self) -> float:
+        """The part of `required` that is the desk's own, whatever its fees: a factor over breaking even."""
         pricing = self.terms.pricing
-        return self.break_even(legs) * float(ONE + max(pricing.margin_bps, pricing.min_edge_bps, ZERO) * BPS)
+        return float(ONE + max(pricing.margin_bps, pricing.min_edge_bps, ZERO) * BPS)
 
     @property
     def start_assets(self) -> tuple[str, ...]:
@@ -251,13 +262,11 @@ class Desk:
         if known is not None and known.id == fees.id:
             return
         self._journal("fees", now, fees_record(self.id, fees))
-        self.weigh_fees()
 
-    def weigh_fees(self) -> None:
-        """Fees, or the pairs that are listed, changed: fee factors by leg are worked out again."""
-        self._fee_factor = [
-            0.0 if (fee := self.fee(leg.symbol)) is None else factor(leg.side, fee) for leg in self.market_state.legs
-        ]
+    def weighed(self, fee_factors: Sequence[float], starts: frozenset[LegId]) -> None:
+        """Fees, start assets or the listing changed: what fees leave of each leg's rate, the legs that spend a start
+        asset."""
+        self._fee_factors, self._starts = fee_factors, starts
 
     def set_start_assets(self, assets: tuple[str, ...], now: Ns) -> None:
         self.terms = replace(self.terms, start_assets=assets)
@@ -360,6 +369,9 @@ class Desk:
     def depth(self, leg: LegId) -> Sequence[Level]:
         return self.liquidity.depth(leg, self.conductor.own_orders)
 
+    def differs_on(self, legs: Sequence[LegId]) -> Hashable:
+        return self.liquidity.differs_on(legs)
+
     def promised(self, leg: LegId) -> Collection[int]:
         return self.liquidity.promised(leg, self.conductor.own_orders)
 
@@ -374,6 +386,9 @@ class Desk:
 
     def plans_since(self, since: Ns, key: str | None = None) -> int:
         return self.conductor.history.plans_since(since, key)
+
+    def standing_since(self, key: str) -> Ns | None:
+        return self.refusals.appearances.since(key)
 
     def trading_pnl(self, since: Ns) -> Decimal:
         return self.conductor.results.trading_pnl(since)
@@ -390,12 +405,11 @@ class Desk:
     def _mark(self, asset: str) -> Decimal | None:
         return self.market.mark(asset, self.valuation_asset)
 
-    def _revalue(self, now: Ns) -> None:
+    def revalue(self, mark: Mark, now: Ns) -> None:
         """From time to time: drawdown is measured at these moments and at every plan's end."""
-        self.conductor.results.revalue(self.ledger.balances(), self._mark)
+        self.conductor.results.revalue(self.ledger.balances(), mark)
         self.treasury.tell_high_water(now)
         self.refusals.look_again()
-        self._port.clockwork.at(now + REVALUE_NS, self._revalue)
 
 
 def _by_kind(executors: Sequence[Executor], preferred: Mapping[str, str]) -> dict[PlanKind, Executor]:

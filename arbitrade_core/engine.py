@@ -2,12 +2,11 @@
 
 The engine owns everything that changes: market, detectors' sets, desks. It does no I/O and reads no clock; the
 shell (`runtime`, a replay, a simulation) feeds it inputs that carry their time and carries its commands out. Due
-timers run before any input stamped later, at their due time (TRADING 35). `answers` checks what detectors say, `health`
-cares for bad books, `operators` takes what operators want.
+timers run before any input stamped later, at their due time (TRADING 35). `answers` checks what detectors say, `offers`
+knows whom it concerns, `indexing` rebuilds, `health` cares for bad books, `operators` takes what operators want.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from decimal import Decimal
 from functools import partial
 from typing import Any
 
@@ -37,15 +36,18 @@ from arbitrade_core.events import (
 from arbitrade_core.funnel import Appearances, detection_totals
 from arbitrade_core.health import BookHealth
 from arbitrade_core.in_use import FOREIGN, PartsInUse
+from arbitrade_core.indexing import Indexing
 from arbitrade_core.journal import Stream
 from arbitrade_core.market import IGNORED, UNSURE, Market
 from arbitrade_core.meter import Meter
 from arbitrade_core.money import exact
+from arbitrade_core.offers import Offers
 from arbitrade_core.operators import Operators
 from arbitrade_core.outbox import Outbox
 from arbitrade_core.parts import Part, Parts
 from arbitrade_core.ports import EngineDeskPort
-from arbitrade_core.spi import Detector, Feed, Finding, Funded, Listening, Timed, Vanished
+from arbitrade_core.rounds import Rounds
+from arbitrade_core.spi import Detector, Feed, Finding, Timed, Vanished
 
 SYSTEM_STREAM = "system"
 """Records that belong to no desk: halts, quarantines, faults."""
@@ -62,11 +64,14 @@ class Engine:
         desks: Sequence[Desk],
         system: Stream | None = None,
         halted: str | None = None,
+        carry_all: bool = False,
     ) -> None:
         """Args:
         parts: what each plugin brings, in the order in which they are asked. It is read again when a plugin is enabled:
             its parts must be there before `PluginEnabled` comes.
         halted: why nothing may be sent from the start, as a scan or a halt that survived a restart wants it.
+        carry_all: feeds carry every pair that they list, so that no desk's start assets and plans decide which books
+            another one sees: what a replay needs whose desks are to do as each would alone.
         """
         self.market = market
         self.desks = list(desks)
@@ -92,14 +97,13 @@ class Engine:
         self.answers = Answers(market, self.in_use)
         self.health = BookHealth(market, self.timers, self.out, self.in_use, self.reweigh)
         self.operators = Operators(self, halted)
-        self._watchers: list[tuple[Detector, ...]] = []
-        self._reindex = False
-        self._index_when_free = False
-        """books are carried that only plans in flight still need"""
+        self.offers = Offers(market, self.desks)
+        self._indexing = Indexing(self, carry_all)
+        self._rounds = Rounds(market, self.timers, self.desks)
         self._fees_wanted = False
-        self._offer_again: set[str] = set()
-        self._taken_on: set[PairId] = set()
-        """pairs on which some desk's venue holds liquidity taken that the book still shows"""
+        self._offer_again: dict[str, Desk] = {}
+        self._taken_on: dict[PairId, dict[str, Desk]] = {}
+        """desks whose venue holds liquidity taken that the pair's book still shows"""
         self._handlers: dict[type, Callable[[Any], None]] = {
             Frame: self._on_frame,
             Opened: self._on_opened,
@@ -114,7 +118,7 @@ class Engine:
             **self.operators.handlers,
         }
         for desk in self.desks:
-            desk.gate.on_fault = lambda check, error: self.in_use.failed(Part.RISK_CHECK, check, error, self.now)
+            desk.gate.on_fault = partial(self._check_failed, desk)
 
     @property
     def halted(self) -> str | None:
@@ -137,9 +141,11 @@ class Engine:
         with exact():
             for desk in self.desks:
                 desk.start(EngineDeskPort(self, desk), now)
+            self.offers.sort()
+        self._rounds.start(now)
         for port in list(self.in_use.feeds):
             self.in_use.guarded(port.feed, partial(port.feed.start, port, now), now)
-        self._reindex = True
+        self._indexing.again()
         return self._finish(now)
 
     def step(self, event: Input) -> Sequence[Command]:
@@ -155,7 +161,7 @@ class Engine:
         else:
             self._handlers[type(event)](event)
         out = self.out
-        if out.commands or out.records or self._reindex or self._offer_again:
+        if out.commands or out.records or self._indexing.pending or self._offer_again:
             return self._finish(now)
         return ()
 
@@ -174,23 +180,31 @@ class Engine:
         return self._finish(now)
 
     def _finish(self, now: Ns) -> Sequence[Command]:
-        while self._reindex or self._offer_again:
-            if self._reindex:
-                self._index(now)
-            for desk_id in sorted(self._offer_again):
-                self._offer_again.discard(desk_id)
-                self._offer_active(desk_id, now)
+        self._settle(now)
         if self._fees_wanted:
             self._fees_wanted = False
             self.out.command(WantFees())
         return self.out.take()
 
+    def _settle(self, now: Ns) -> None:
+        """Index and offer again as was asked for."""
+        while self._indexing.pending or self._offer_again:
+            if self._indexing.pending:
+                self._indexing.run(now)
+            again, self._offer_again = self._offer_again, {}
+            if again:
+                self.offer_active(list(again.values()), now)
+
     def _run_timers(self, now: Ns) -> None:
+        """What they ask for is settled at their time, on what was known then: whatever else is due before the input that
+        brought the time, and however often somebody looks."""
         while (due := self.timers.pop(now)) is not None:
             at, action = due
             self.now = max(self.now, at)
             with exact():
                 action(self.now)
+            if self.timers.next_due > self.now:
+                self._settle(self.now)
 
     # --- market data ---
 
@@ -251,7 +265,7 @@ class Engine:
     def _detect(self, pair: PairId, rose: int, now: Ns) -> Sequence[Finding]:
         findings: Sequence[Finding] = ()
         meter = self._measuring
-        for detector in self._watchers[pair]:
+        for detector in self._indexing.watchers[pair]:
             began = 0 if meter is None else meter.cpu_ns()
             try:
                 found = detector.on_change(pair, rose, now)
@@ -265,24 +279,27 @@ class Engine:
         return findings
 
     def _tell_takers(self, update: BookUpdate, now: Ns) -> None:
-        pair = update.pair
-        for desk in self.desks:
+        takers = self._taken_on[update.pair]
+        for desk in list(takers.values()):
             desk.on_update(update, now)
-        if not any(desk.has_taken(pair) for desk in self.desks):
-            self._taken_on.discard(pair)
+            if not desk.has_taken(update.pair):
+                del takers[desk.id]
+        if not takers:
+            del self._taken_on[update.pair]
 
-    def taken_on(self, pair: PairId) -> None:
-        """A desk's venue took liquidity here: it wants to see the pair's updates (TRADING 29)."""
-        self._taken_on.add(pair)
+    def taken_on(self, pair: PairId, desk: Desk) -> None:
+        """The desk's venue took liquidity here: it wants to see the pair's updates (TRADING 29)."""
+        self._taken_on.setdefault(pair, {})[desk.id] = desk
 
     def quarantine(self, pair: PairId, reason: str, now: Ns) -> None:
         self.health.quarantine(pair, reason, now)
 
     def reweigh(self, pair: PairId, now: Ns, rose: int = 0) -> None:
         """The pair's rates changed without an update: quarantined, released, listed, lost its connection."""
-        if pair < len(self._watchers):
+        watchers = self._indexing.watchers
+        if pair < len(watchers):
             findings: list[Finding] = []
-            for detector in self._watchers[pair]:
+            for detector in watchers[pair]:
                 findings += self.answers.asked(detector, partial(detector.on_change, pair, rose, now), now)
             self.offer(findings, now)
 
@@ -303,9 +320,9 @@ class Engine:
         for desk in self.desks:
             desk.gate.meter = meter
 
-    def index_again(self) -> None:
+    def index_again(self, desk_id: str | None = None) -> None:
         """Before this step ends, rebuild what detectors look at."""
-        self._reindex = True
+        self._indexing.again(desk_id)
 
     def connections_of(self, feed: Feed) -> list[ConnId]:
         return [conn for conn, of in self._feed_of.items() if of is feed]
@@ -315,95 +332,59 @@ class Engine:
         self._feed_of.pop(conn, None)
         self.market.gone(conn)
 
+    def _check_failed(self, desk: Desk, check: str, error: BaseException) -> None:
+        self.in_use.failed(Part.RISK_CHECK, check, error, self.now, desk)
+
     def _on_plugin_faulted(self, event: PluginFaulted) -> None:
         self.in_use.quarantine(event.kind, event.name, event.reason, event.now, event.plugin)
 
     # --- offers ---
 
-    def offer(self, findings: Iterable[Finding], now: Ns, only: Desk | None = None) -> None:
-        candidates: list[Candidate | Rotation] = []
+    def offer(self, findings: Iterable[Finding], now: Ns, only: Sequence[Desk] | None = None) -> None:
+        """To every desk, or to these alone. Of what is told twice about one thing the later holds."""
+        offers: dict[tuple[str, str], Candidate | Rotation] = {}
         for finding in findings:
             if isinstance(finding, Vanished):
-                closed = self.appearances.vanished(finding.key, now)
-                if closed is not None:
-                    self.out.command(Observe((closed,)))
-            elif isinstance(finding, Rotation):
-                candidates.append(finding)
+                self._vanished(finding.key, now)
+                offers = {name: one for name, one in offers.items() if one.key != finding.key} if offers else offers
+                continue
+            offers[finding.strategy, finding.key] = finding
+            if isinstance(finding, Rotation):
                 self.appearances.wished(finding)
             else:
-                candidates.append(finding)
-                self.appearances.seen(finding, self._path(finding.legs), now)
-        if candidates:
-            self.candidates += len(candidates)
-            with exact():
-                for desk in self.desks if only is None else (only,):
-                    desk.consider(candidates, now)
+                self.appearances.seen(finding, partial(self._path, finding.legs), now)
+        if offers:
+            self.candidates += len(offers)
+            if only is None:
+                self.offers.put(list(offers.values()), now)
+            else:
+                self.offers.put_to(only, list(offers.values()), now)
 
-    def _offer_active(self, desk_id: str, now: Ns) -> None:
-        """A desk's state freed something: it sees the active set again (TRADING 4)."""
-        desk = next(desk for desk in self.desks if desk.id == desk_id)
+    def _vanished(self, key: str, now: Ns) -> None:
+        self.offers.vanished(key)
+        closed = self.appearances.vanished(key, now)
+        if closed is not None:
+            self.out.command(Observe((closed,)))
+
+    def offer_active(self, desks: Sequence[Desk], now: Ns) -> None:
+        """Something changed for these desks, or their state freed something: they see the active set (TRADING 4)."""
+        only = None if len(desks) == len(self.desks) else desks
         for detector in list(self.detectors):
-            self.offer(self.answers.asked(detector, detector.active, now), now, only=desk)
+            self.offer(self.answers.asked(detector, detector.active, now), now, only)
 
     def _path(self, legs: Sequence[LegId]) -> str:
         market_legs = self.market.legs
         return " > ".join([market_legs[legs[0]].spends, *(market_legs[leg].gets for leg in legs)])
 
-    def offer_again(self, desk_id: str) -> None:
+    def offer_again(self, desk: Desk) -> None:
         """Before this step ends, show the desk the active set once more."""
-        self._offer_again.add(desk_id)
-        if self._index_when_free and not any(desk.open_plans for desk in self.desks):
-            self._reindex = True
+        self._offer_again[desk.id] = desk
+        self._indexing.freed(desk.id)
 
     def offer_all_again(self) -> None:
-        self._offer_again |= {desk.id for desk in self.desks}
+        self._offer_again |= {desk.id: desk for desk in self.desks}
 
-    # --- indexing ---
-
-    def _index(self, now: Ns) -> None:
-        """Pairs, fees, thresholds or start assets changed: everything is rebuilt and offered anew (TRADING 4)."""
-        self._reindex = False
-        with exact():
-            for desk in self.desks:
-                desk.weigh_fees()
-                for detector in list(self.detectors):
-                    if isinstance(detector, Funded):
-                        allocation = self.answers.allocation(detector, now)
-                        if allocation is not None:
-                            desk.treasury.fund(detector.name, allocation, now)
-        watchers: list[list[Detector]] = [[] for _ in self.market.pairs]
-        wanted: set[PairId] = set()
-        for detector in list(self.detectors):
-            wants = not (isinstance(detector, Listening) and detector.listens_only)
-            for pair in self.answers.wanted(detector, now):
-                watchers[pair].append(detector)
-                wanted.update({pair} if wants else ())
-        shared: dict[tuple[Detector, ...], tuple[Detector, ...]] = {}
-        self._watchers = [shared.setdefault(row, row) for row in map(tuple, watchers)]
-        # Plans in flight need their books, and those of any way home: nothing is let go before they have ended.
-        self._index_when_free = any(desk.open_plans for desk in self.desks)
-        carried = (pair for pair in range(len(self.market.pairs)) if self.market.carrier(pair) is not None)
-        needed = set(carried if self._index_when_free else ())
-        for way_in in list(self.in_use.feeds):
-            own = sorted((wanted | needed) & way_in.listed)
-            self.in_use.guarded(way_in.feed, partial(way_in.feed.carry, own, now), now)
-        for detector in list(self.detectors):
-            self.offer(self.answers.asked(detector, detector.active, now), now)
-
-    def break_even(self, legs: Sequence[LegId]) -> float:
-        """`spi.Hurdles`: what a detector's cycles must beat, over all desks."""
-        return min((desk.break_even(legs) for desk in self.desks), default=float("inf"))
-
-    def required(self, legs: Sequence[LegId]) -> float:
-        return min((desk.required(legs) for desk in self.desks), default=float("inf"))
-
-    def taker_rate(self, symbol: str) -> Decimal | None:
-        """`spi.DetectorPort`: the highest of any desk."""
-        fees = [fee for desk in self.desks if (fee := desk.fee(symbol)) is not None]
-        return max((fee.rate for fee in fees), default=None)
-
-    def start_assets(self) -> frozenset[str]:
-        return frozenset(asset for desk in self.desks for asset in desk.start_assets)
+    # --- listing ---
 
     def list_pairs(self, pairs: Sequence[Pair], listed: set[PairId], now: Ns) -> list[PairId]:
         ids: list[PairId] = []
@@ -411,13 +392,13 @@ class Engine:
             pair_id, changed = self.market.list_pair(pair)
             ids.append(pair_id)
             # Known pairs as well when their feed is new: it was told to carry nothing yet.
-            self._reindex = self._reindex or pair_id not in listed
+            if changed or pair_id not in listed:
+                self._indexing.again()
             listed.add(pair_id)
             if changed:
                 self._fees_wanted = True
                 self.operators.apply_enabled(pair_id)
                 self.reweigh(pair_id, now)
-                self._reindex = True
         return ids
 
     def carried_by(self, pair: PairId, conn: ConnId | None, now: Ns) -> None:

@@ -145,6 +145,17 @@ class Thresholds(msgspec.Struct):
     now: Ns
 
 
+class SettingsChanged(msgspec.Struct):
+    """Operators changed overrides of settings. What takes effect at once comes as inputs of its own after this."""
+
+    version: int
+    actor: str
+    reason: str
+    changes: dict[str, tuple[str | None, str | None]]
+    """by variable: the override before and after, None for none"""
+    now: Ns
+
+
 class Halt(msgspec.Struct):
     """Stop new sends, but for whitelisted unwinds. `actor` is journalled."""
 
@@ -207,6 +218,7 @@ type Input = (
     | PairsEnabled
     | StartAssets
     | Thresholds
+    | SettingsChanged
     | Halt
     | Resume
     | Drain
@@ -332,6 +344,7 @@ __all__ = [
     "Quotes",
     "Resume",
     "Send",
+    "SettingsChanged",
     "StartAssets",
     "Thresholds",
     "Tick",

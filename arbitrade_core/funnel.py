@@ -5,7 +5,7 @@ exactly one stage. An `Appearance` is one life of a mispricing, with the furthes
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 from enum import IntEnum
 
@@ -44,7 +44,10 @@ class DeskFunnel:
         self.refused: dict[str, Counter[str]] = {}
 
     def count(self, key: str, stage: Reached, check: str | None = None) -> None:
-        self.reached.setdefault(key, Counter())[stage] += 1
+        reached = self.reached.get(key)
+        if reached is None:
+            reached = self.reached[key] = Counter()
+        reached[stage] += 1
         if check is not None:
             self.refused.setdefault(key, Counter())[check] += 1
 
@@ -83,33 +86,63 @@ def detection_totals(detections: Iterable[Detection]) -> dict[str, int]:
     }
 
 
+class OwnAppearances:
+    """What stands before one desk, by its own hurdles: since when, and what its journal was told of it.
+
+    A wish (`Rotation`) is no mispricing and has no beginning; what is journalled of it is told once while it stands.
+    """
+
+    def __init__(self) -> None:
+        self._since: dict[str, Ns] = {}
+        self._told: dict[str, set[str]] = {}
+
+    def seen(self, key: str, now: Ns) -> None:
+        if key not in self._since:
+            self._since[key] = now
+
+    def vanished(self, key: str) -> None:
+        self._since.pop(key, None)
+        self._told.pop(key, None)
+
+    def since(self, key: str) -> Ns | None:
+        return self._since.get(key)
+
+    def first_time(self, key: str, what: str) -> bool:
+        """True once per appearance and thing: refusals are journalled once per appearance (DESIGN 6)."""
+        told = self._told.setdefault(key, set())
+        if what in told:
+            return False
+        told.add(what)
+        return True
+
+    def keys(self) -> set[str]:
+        """Everything that something is kept of."""
+        return {*self._since, *self._told}
+
+
 class Appearances:
-    """Opens, follows and closes appearances."""
+    """Opens, follows and closes appearances: of all desks together, for operators."""
 
     def __init__(self) -> None:
         self._open: dict[str, Appearance] = {}
         self._reached: dict[str, tuple[Reached, str]] = {}
-        self._told: dict[str, set[str]] = {}
-        """by key: what was already journalled of this appearance"""
         self._wished: dict[str, str] = {}
         """strategies by key of what they wish for"""
 
-    def seen(self, candidate: Candidate, path: str, now: Ns) -> None:
+    def seen(self, candidate: Candidate, path: Callable[[], str], now: Ns) -> None:
         appearance = self._open.get(candidate.key)
         gross_bps = (candidate.gross - 1.0) * 1e4
         if appearance is None:
             self._open[candidate.key] = Appearance(
-                candidate.strategy, candidate.key, path, now, None, gross_bps, None, "candidate", 1
+                candidate.strategy, candidate.key, path(), now, None, gross_bps, None, "candidate", 1
             )
             self._reached[candidate.key] = (Reached.CANDIDATE, "candidate")
-            self._told[candidate.key] = set()
             return
         appearance.evaluations += 1
         appearance.best_gross_bps = max(appearance.best_gross_bps, gross_bps)
 
     def wished(self, rotation: Rotation) -> None:
-        """No mispricing, so no appearance; only what is journalled of it is told once while the wish stands."""
-        self._told.setdefault(rotation.key, set())
+        """No mispricing, so no appearance."""
         self._wished[rotation.key] = rotation.strategy
 
     def reached(self, key: str, stage: Reached, words: str, edge_bps: Decimal | None) -> None:
@@ -121,17 +154,8 @@ class Appearances:
         if stage >= self._reached[key][0]:
             self._reached[key] = (stage, words)
 
-    def first_time(self, key: str, what: str) -> bool:
-        """True once per appearance and thing: refusals are journalled once per appearance (DESIGN 6)."""
-        told = self._told.get(key)
-        if told is None or what in told:
-            return False
-        told.add(what)
-        return True
-
     def vanished(self, key: str, now: Ns) -> Appearance | None:
         appearance = self._open.pop(key, None)
-        self._told.pop(key, None)
         self._wished.pop(key, None)
         if appearance is None:
             return None

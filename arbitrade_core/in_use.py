@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
+from arbitrade_core.desk import Desk
 from arbitrade_core.domain import Ns, Severity
 from arbitrade_core.events import Disconnect, PluginDisabled, PluginEnabled, Quarantined
 from arbitrade_core.parts import DeskParts, Part, Parts
@@ -100,13 +101,16 @@ class PartsInUse:
         except FOREIGN as error:
             self.failed(Part.FEED, feed.name, error, now)
 
-    def failed(self, kind: Part, name: str, error: BaseException, now: Ns) -> None:
-        """One of them raised."""
-        self.quarantine(kind, name, f"{type(error).__name__}: {error}", now)
+    def failed(self, kind: Part, name: str, error: BaseException, now: Ns, desk: Desk | None = None) -> None:
+        """One of them raised: that of `desk`, which has objects of its own, or one that serves all."""
+        self.quarantine(kind, name, f"{type(error).__name__}: {error}", now, desk=desk)
 
-    def quarantine(self, kind: str, name: str, reason: str, now: Ns, plugin: str | None = None) -> None:
+    def quarantine(  # noqa: PLR0917 - what, whose, why, when
+        self, kind: str, name: str, reason: str, now: Ns, plugin: str | None = None, desk: Desk | None = None
+    ) -> None:
         """Take one object out of use, alone, and say so. What is outside the engine is taken out there."""
         engine = self._engine
+        desks = engine.desks if desk is None else [desk]
         match kind:
             case Part.DETECTOR:
                 if all(detector.name != name for detector in self.detectors):
@@ -117,11 +121,11 @@ class PartsInUse:
                     return
                 self._stop_feed(name, now)
             case Part.RISK_CHECK:
-                for desk in engine.desks:
-                    desk.gate.hold(name, reason)
+                for one in desks:
+                    one.gate.hold(name, reason)
             case Part.EXECUTOR:
-                for desk in engine.desks:
-                    desk.drop_executor(name)
+                for one in desks:
+                    one.drop_executor(name)
             case _:
                 pass
         owner = plugin or self.plugin_of(kind, name) or name

@@ -11,11 +11,12 @@ under `money.exact()`. Fee rates are below 1; a rebate is a rate below 0.
 
 from collections.abc import Sequence
 from decimal import Decimal
+from math import prod
 
 import msgspec
 
 from arbitrade_core.book import Level
-from arbitrade_core.domain import Fee, FeeCurrency, Pair, Side
+from arbitrade_core.domain import Fee, FeeCurrency, LegId, Pair, Side
 from arbitrade_core.money import ONE, ZERO, ceil_to, divide_down, nearest_decimals, ratio, unit
 
 _HALF = Decimal("0.5")
@@ -51,6 +52,14 @@ def factor(side: Side, fee: Fee) -> float:
             return base_factor
         case FeeCurrency.EITHER:
             return min(quote_factor, base_factor)
+
+
+def break_even(factors: Sequence[float], starts: frozenset[LegId], legs: Sequence[LegId]) -> float:
+    """Gross return at which a cycle breaks even, fees by `factors` of every leg; inf when one is not known (0), or when
+    none of the cycle's legs is among `starts`: nobody can begin there."""
+    count = len(factors)
+    left = prod(factors[leg] if leg < count else 0.0 for leg in legs)
+    return 1.0 / left if left > 0.0 and not starts.isdisjoint(legs) else float("inf")
 
 
 def rounding_quote(pair: Pair, fills: int, fee_rate: Decimal = ZERO) -> Decimal:

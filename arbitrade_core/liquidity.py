@@ -1,6 +1,6 @@
 """What one desk may count on of the books: what they show, less what it took there, less what its plans wait for."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Hashable, Sequence
 
 from arbitrade_core.book import Level
 from arbitrade_core.claims import Claims, net_of
@@ -29,6 +29,19 @@ class Liquidity:
             self._venue.taken(leg.pair_id, leg.side),
             self._claims.on(leg.pair_id, leg.side, own),
         )
+
+    def differs_on(self, legs: Sequence[LegId]) -> Hashable:
+        """What the desk took and promised on the books of these legs; None when it sees them as they are shown."""
+        venue, claims, market_legs = self._venue, self._claims, self._market.legs
+        taken = [venue.watches(leg >> 1) for leg in legs]
+        if not claims and True not in taken:
+            return None
+        rows = []
+        for leg, watched in zip(legs, taken, strict=True):
+            pair, side = market_legs[leg].pair_id, market_legs[leg].side
+            gone = venue.taken(pair, side) if watched else {}
+            rows.append((tuple(sorted(gone.items())), tuple(sorted(claims.on(pair, side).items()))))
+        return tuple(rows) if any(gone or held for gone, held in rows) else None
 
     def promised(self, leg_id: LegId, own: frozenset[str]) -> Collection[int]:
         """Prices in ticks that the book shows and other orders have a claim on."""

@@ -5,7 +5,16 @@ from typing import Any, Protocol
 
 from arbitrade_core.desk import Desk
 from arbitrade_core.domain import Ns, PairId, Severity
-from arbitrade_core.events import Drain, FeesLoaded, Halt, PairsEnabled, Resume, StartAssets, Thresholds
+from arbitrade_core.events import (
+    Drain,
+    FeesLoaded,
+    Halt,
+    PairsEnabled,
+    Resume,
+    SettingsChanged,
+    StartAssets,
+    Thresholds,
+)
 from arbitrade_core.market import Block, Market
 from arbitrade_core.money import exact
 from arbitrade_core.outbox import Outbox
@@ -20,7 +29,7 @@ class Operated(Protocol):
     @property
     def desks(self) -> Sequence[Desk]: ...
     def reweigh(self, pair: PairId, now: Ns) -> None: ...
-    def index_again(self) -> None: ...
+    def index_again(self, desk_id: str | None = None) -> None: ...
     def offer_all_again(self) -> None: ...
 
 
@@ -36,6 +45,7 @@ class Operators:
             PairsEnabled: self._on_pairs_enabled,
             StartAssets: self._on_start_assets,
             Thresholds: self._on_thresholds,
+            SettingsChanged: self._on_settings_changed,
             Halt: self._on_halt,
             Resume: self._on_resume,
             Drain: self._on_drain,
@@ -95,16 +105,22 @@ class Operators:
         known = desk.fees
         with exact():
             desk.take_fees(event.fees, event.now)
-        if known is None or known.id != event.fees.id:
-            self._engine.index_again()
+        if known is None or known.id != event.fees.id or known.taker != event.fees.taker:
+            self._engine.index_again(desk.id)
 
     def _on_start_assets(self, event: StartAssets) -> None:
         self._desk(event.desk_id).set_start_assets(event.assets, event.now)
-        self._engine.index_again()
+        self._engine.index_again(event.desk_id)
 
     def _on_thresholds(self, event: Thresholds) -> None:
         self._desk(event.desk_id).set_thresholds(event, event.now)
-        self._engine.index_again()
+        self._engine.index_again(event.desk_id)
+
+    def _on_settings_changed(self, event: SettingsChanged) -> None:
+        """Kept for whoever asks who changed what; it decides nothing by itself."""
+        changes = {name: {"from": was, "to": to} for name, (was, to) in sorted(event.changes.items())}
+        data = {"version": event.version, "actor": event.actor, "reason": event.reason, "changes": changes}
+        self._engine.out.record("settings_changed", event.now, data)
 
     def _desk(self, desk_id: str) -> Desk:
         return next(desk for desk in self._engine.desks if desk.id == desk_id)

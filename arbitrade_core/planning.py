@@ -1,15 +1,15 @@
 """From a candidate to a plan: the best rotation at a desk's fees, balance and limits; or why there is none."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Protocol
 
-from arbitrade_core.domain import Candidate, Leg, Ns, Plan, PlanKind, PlanLeg, Rotation
+from arbitrade_core.domain import Candidate, Fee, Leg, LegId, Ns, Plan, PlanKind, PlanLeg, Rotation
 from arbitrade_core.execution.remaining import booking_slack
 from arbitrade_core.funnel import Reached
 from arbitrade_core.money import BPS, ZERO, floor_decimals, floor_to, ratio, unit
-from arbitrade_core.pricing import LegInput, Priced, PricedLeg, Stage, Stopped, Terms, price_cycle, price_rotation
+from arbitrade_core.pricing import CyclePricing, LegInput, Priced, PricedLeg, Stage, Stopped, Terms, price_rotation
 from arbitrade_core.spi import DeskView
 
 
@@ -29,10 +29,25 @@ class DeskTerms:
     """by kind of plan: the name of the executor that is to have it; the first that takes it, where there is none"""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Alike:
+    """Desks that share one price a cycle the same way, given the same funds and the same books: they have this one
+    object. Looked up by identity, because it is on the way of every candidate of every desk."""
+
+    rates: Mapping[str, Fee] | None
+    """taker fees by symbol, one object for all desks of equal fees"""
+
+
 class PlanningDesk(DeskView, Protocol):
     """A desk as far as planning looks at it."""
 
     terms: DeskTerms
+    alike: Alike
+
+    def differs_on(self, legs: Sequence[LegId]) -> Hashable:
+        """What this desk took and was promised on the books of these legs, None for nothing: desks for which it is equal
+        see equal books."""
+        ...
 
 
 STOPPED_AT = {
@@ -44,30 +59,87 @@ STOPPED_AT = {
 """How far a candidate got that pricing stopped."""
 
 
-def plan_for(candidate: Candidate, desk: PlanningDesk, now: Ns) -> Plan | Stopped:
-    """The best turn of the cycle that starts in an asset we start in; else the stop that came furthest."""
-    legs = [desk.market.leg(leg) for leg in candidate.legs]
-    starts = [
-        _start(turn, leg.spends, candidate.strategy, desk)
-        for turn, leg in enumerate(legs)
-        if leg.spends in desk.terms.start_assets
-    ]
-    best: Plan | Stopped | None = None
-    inputs: list[LegInput] = []
-    for start in starts:
-        if isinstance(start, Stopped):
-            result: Plan | Stopped = start
-        else:
-            # Books are looked at once somebody can pay for it.
-            if not inputs:
-                seen = _inputs(legs, desk)
-                if isinstance(seen, Stopped):
-                    return seen
-                inputs = seen
-            result = _from(candidate, inputs[start.turn :] + inputs[: start.turn], start, desk, now)
-        if best is None or _better(result, best):
-            best = result
-    return best or Stopped(Stage.FEES, "it passes through no start asset of this desk", None)
+class Prices:
+    """What pricing has come to on the books as they are, for every desk that asks the same (TRADING 33).
+
+    It is good for one look of all desks: as soon as a book changes, another one is begun.
+    """
+
+    def __init__(self) -> None:
+        self._plans: dict[Hashable, Plan | Stopped] = {}
+        self._cycles: dict[Hashable, CyclePricing] = {}
+        self._inputs: dict[Hashable, list[LegInput] | Stopped] = {}
+        self._marks: dict[tuple[str, str], Decimal | None] = {}
+
+    def plan_for(self, candidate: Candidate, desk: PlanningDesk, now: Ns) -> Plan | Stopped:
+        """The best turn of the cycle that starts in an asset we start in; else the stop that came furthest.
+
+        A plan has no ids yet, of no desk and no fees: it is that of every desk which is alike, has as much to spend,
+        and took and was promised the same of these books.
+        """
+        legs, strategy, market = candidate.legs, candidate.strategy, desk.market
+        start_assets = desk.terms.start_assets
+        funds = tuple(
+            [desk.available(asset, strategy) for leg in legs if (asset := market.leg(leg).spends) in start_assets]
+        )
+        view = (legs, id(desk.alike.rates), desk.differs_on(legs))
+        asked = (view, strategy, candidate.key, desk.alike, funds)
+        found = self._plans.get(asked)
+        if found is None:
+            found = self._plans[asked] = self._worked_out(candidate, desk, view, now)
+        return found
+
+    def _worked_out(self, candidate: Candidate, desk: PlanningDesk, view: Hashable, now: Ns) -> Plan | Stopped:
+        legs = [desk.market.leg(leg) for leg in candidate.legs]
+        best: Plan | Stopped | None = None
+        for turn, leg in enumerate(legs):
+            if leg.spends not in desk.terms.start_assets:
+                continue
+            start = self._start(turn, leg.spends, candidate.strategy, desk)
+            if isinstance(start, Stopped):
+                result: Plan | Stopped = start
+            else:
+                # Books are looked at once somebody can pay for it.
+                inputs = self._inputs.get(view)
+                if inputs is None:
+                    inputs = self._inputs[view] = _inputs(legs, desk)
+                if isinstance(inputs, Stopped):
+                    return inputs
+                result = self._from(candidate, inputs, view, start, desk, now)
+            if best is None or _better(result, best):
+                best = result
+        return best or Stopped(Stage.FEES, "it passes through no start asset of this desk", None)
+
+    def _start(self, turn: int, asset: str, strategy: str, desk: PlanningDesk) -> "_Start | Stopped":
+        pair = (asset, desk.valuation_asset)
+        if pair not in self._marks:
+            self._marks[pair] = desk.market.mark(*pair)
+        mark = self._marks[pair]
+        if mark is None:
+            return Stopped(Stage.FEES, f"{asset} has no mark in {desk.valuation_asset}", None)
+        budget = _budget(asset, strategy, mark, desk)
+        if budget <= 0:
+            return Stopped(Stage.ROUNDING, f"no {asset} is free to start with", None)
+        return _Start(turn, mark, budget)
+
+    def _from(  # noqa: PLR0917 - one turn, its books, and who asks
+        self,
+        candidate: Candidate,
+        inputs: list[LegInput],
+        view: Hashable,
+        start: "_Start",
+        desk: PlanningDesk,
+        now: Ns,
+    ) -> Plan | Stopped:
+        terms = desk.terms.pricing
+        asked = (view, start.turn, start.budget, terms.rounding_fills, terms.max_levels)
+        cycle = self._cycles.get(asked)
+        if cycle is None:
+            turned = inputs[start.turn :] + inputs[: start.turn]
+            cycle = CyclePricing(turned, start.budget, terms.rounding_fills, terms.max_levels)
+            self._cycles[asked] = cycle
+        priced = cycle.price(terms, ratio(terms.min_profit, start.mark))
+        return priced if isinstance(priced, Stopped) else _plan(candidate, priced, start.mark, desk, now)
 
 
 def _inputs(legs: Sequence[Leg], desk: PlanningDesk) -> list[LegInput] | Stopped:
@@ -90,22 +162,6 @@ class _Start:
     budget: Decimal
 
 
-def _start(turn: int, asset: str, strategy: str, desk: PlanningDesk) -> _Start | Stopped:
-    mark = desk.market.mark(asset, desk.valuation_asset)
-    if mark is None:
-        return Stopped(Stage.FEES, f"{asset} has no mark in {desk.valuation_asset}", None)
-    budget = _budget(asset, strategy, mark, desk)
-    if budget <= 0:
-        return Stopped(Stage.ROUNDING, f"no {asset} is free to start with", None)
-    return _Start(turn, mark, budget)
-
-
-def _from(candidate: Candidate, inputs: list[LegInput], start: _Start, desk: PlanningDesk, now: Ns) -> Plan | Stopped:
-    min_profit = ratio(desk.terms.pricing.min_profit, start.mark)
-    priced = price_cycle(inputs, start.budget, desk.terms.pricing, min_profit)
-    return priced if isinstance(priced, Stopped) else _plan(candidate, priced, start.mark, desk, now)
-
-
 def _budget(start_asset: str, strategy: str, mark: Decimal, desk: PlanningDesk) -> Decimal:
     """Most of the start asset one plan may spend."""
     budget = desk.available(start_asset, strategy) - desk.terms.reserve.get(start_asset, ZERO)
@@ -115,11 +171,10 @@ def _budget(start_asset: str, strategy: str, mark: Decimal, desk: PlanningDesk) 
 
 
 def _plan(candidate: Candidate, priced: Priced, mark: Decimal, desk: PlanningDesk, now: Ns) -> Plan:
-    """Not numbered yet: only what is shown to the gate takes an id."""
-    assert desk.fees is not None
+    """Not numbered yet: only what is shown to the gate takes ids."""
     return Plan(
         id="",
-        desk_id=desk.id,
+        desk_id="",
         strategy=candidate.strategy,
         kind=PlanKind.CYCLE,
         key=candidate.key,
@@ -132,7 +187,7 @@ def _plan(candidate: Candidate, priced: Priced, mark: Decimal, desk: PlanningDes
         profit_valued=priced.buffered_profit * mark,
         notional_valued=priced.start * mark,
         valuation_asset=desk.valuation_asset,
-        fees_id=desk.fees.id,
+        fees_id="",
         decided_ns=now,
     )
 
@@ -166,12 +221,11 @@ def plan_rotation(rotation: Rotation, desk: PlanningDesk, now: Ns) -> Plan | Sto
     priced = price_rotation(inputs, max(floor_to(amount, unit(12)), ZERO), rotation.min_rate, terms)
     if isinstance(priced, Stopped):
         return priced
-    assert desk.fees is not None
     spent, got = priced.legs[0].spend, priced.legs[-1].get
     before, change = spent * mark, got * end_mark - spent * mark
     return Plan(
         id="",
-        desk_id=desk.id,
+        desk_id="",
         strategy=rotation.strategy,
         kind=PlanKind.POSITION,
         key=rotation.key,
@@ -184,7 +238,7 @@ def plan_rotation(rotation: Rotation, desk: PlanningDesk, now: Ns) -> Plan | Sto
         profit_valued=change,
         notional_valued=priced.start * mark,
         valuation_asset=desk.valuation_asset,
-        fees_id=desk.fees.id,
+        fees_id="",
         decided_ns=now,
     )
 
@@ -207,11 +261,13 @@ def _plan_legs(legs: Sequence[PricedLeg]) -> tuple[PlanLeg, ...]:
     )
 
 
-def numbered(plan: Plan, epoch: str, number: int) -> Plan:
-    """The plan with its ids: unique by the epoch of its run and its number in it, and short enough for any exchange."""
+def numbered(plan: Plan, desk: PlanningDesk, epoch: str, number: int) -> Plan:
+    """The plan as this desk's, with its ids: of one desk unique by the epoch of its run and its number in it, and short
+    enough for any exchange."""
+    assert desk.fees is not None
     plan_id = f"{epoch}{base36(number)}"
     legs = tuple(replace(leg, order_id=f"{plan_id}-{at}") for at, leg in enumerate(plan.legs, start=1))
-    return replace(plan, id=plan_id, legs=legs)
+    return replace(plan, id=plan_id, desk_id=desk.id, fees_id=desk.fees.id, legs=legs)
 
 
 def _better(one: Plan | Stopped, other: Plan | Stopped) -> bool:

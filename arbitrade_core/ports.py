@@ -6,6 +6,7 @@ A call takes effect at once, inside the running step.
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from arbitrade_core.book import Book
 from arbitrade_core.desk import Desk
 from arbitrade_core.domain import Asset, Ns, Order, Pair, PairId, Severity
 from arbitrade_core.events import ConnId, Disconnect, Send, Transmit
@@ -42,6 +43,9 @@ class EngineFeedPort:
     def list_pairs(self, pairs: Sequence[Pair], now: Ns) -> list[PairId]:
         return self._engine.list_pairs(pairs, self.listed, now)
 
+    def book(self, pair: PairId) -> Book:
+        return self._engine.market.books[pair]
+
     def carried_by(self, pair: PairId, conn: ConnId | None, now: Ns) -> None:
         self._engine.carried_by(pair, conn, now)
 
@@ -68,10 +72,10 @@ class EngineDetectorPort:
     def __init__(self, engine: "Engine", detector: Detector) -> None:
         self._engine = engine
         self.detector = detector
-        self.break_even = engine.break_even
-        self.required = engine.required
-        self.start_assets = engine.start_assets
-        self.taker_rate = engine.taker_rate
+        self.break_even = engine.offers.break_even
+        self.required = engine.offers.required
+        self.start_assets = engine.offers.start_assets
+        self.taker_rate = engine.offers.taker_rate
 
     def holdings(self) -> Sequence[Holdings]:
         own = [desk.holdings(self.detector.name) for desk in self._engine.desks]
@@ -117,14 +121,14 @@ class EngineDeskPort:
         self._engine.out.notify(severity, topic, text, now)
 
     def offer_again(self) -> None:
-        self._engine.offer_again(self._desk.id)
+        self._engine.offer_again(self._desk)
 
     def taken_on(self, pair: PairId) -> None:
-        self._engine.taken_on(pair)
+        self._engine.taken_on(pair, self._desk)
 
     @property
     def meter(self) -> Meter | None:
         return self._engine.meter
 
     def executor_failed(self, name: str, error: BaseException, now: Ns) -> None:
-        self._engine.in_use.failed(Part.EXECUTOR, name, error, now)
+        self._engine.in_use.failed(Part.EXECUTOR, name, error, now, self._desk)

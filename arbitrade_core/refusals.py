@@ -9,7 +9,7 @@ from typing import Protocol
 
 from arbitrade_core.domain import Candidate, Ns, Plan, Rotation, Severity
 from arbitrade_core.events import Clockwork
-from arbitrade_core.funnel import Appearances, DeskFunnel, Reached
+from arbitrade_core.funnel import Appearances, DeskFunnel, OwnAppearances, Reached
 from arbitrade_core.journal import Fields, Record, Stream
 from arbitrade_core.planning import STOPPED_AT
 from arbitrade_core.pricing import Stopped
@@ -42,12 +42,13 @@ class Refusals:
     def __init__(self, desk_id: str, funnel: DeskFunnel, port: RefusalsPort, stream: Stream) -> None:
         self.last_stop: dict[str, str] = {}
         """by cycle key: why its last offer went no further, in words"""
+        self.appearances = OwnAppearances()
         self._desk_id = desk_id
         self._funnel = funnel
         self._port = port
         self._stream = stream
         self._resting: dict[str, Refused] = {}
-        """by cycle key: refused until a time that has not come yet"""
+        """by cycle key: refused until a time that has not come yet, or while the appearance lasts"""
         self._since_look = False
         """whether something was refused that time alone may let through"""
         self._alarmed: dict[str, Ns] = {}
@@ -66,7 +67,9 @@ class Refusals:
     def refused(self, offer: Proposal, refused: Refused, edge_bps: Decimal | None, now: Ns) -> None:
         """By a check: it rests until the time that the check names, else it is looked at again from time to time."""
         self._tell(offer, refused, edge_bps, now)
-        if refused.until_ns is None:
+        if refused.until_gone:
+            self._resting[offer.key] = refused
+        elif refused.until_ns is None:
             self._since_look = True
         else:
             self._rest(offer.key, refused, refused.until_ns)
@@ -74,10 +77,17 @@ class Refusals:
     def still_resting(self, offer: Proposal, now: Ns) -> bool:
         """Whether it was refused until a time that has not come: then it is refused once more, without a look."""
         resting = self._resting.get(offer.key)
-        if resting is None or resting.until_ns is None or resting.until_ns <= now:
+        if resting is None or not (resting.until_gone or (resting.until_ns is not None and resting.until_ns > now)):
             return False
         self._tell(offer, resting, None, now)
         return True
+
+    def vanished(self, key: str) -> None:
+        """It is not above this desk's hurdle any more: when it comes again, that is another appearance."""
+        self.appearances.vanished(key)
+        resting = self._resting.get(key)
+        if resting is not None and resting.until_gone:
+            del self._resting[key]
 
     def gone(self, plan: Plan, reason: str, now: Ns) -> None:
         """Approved, but not there any more at the last look."""
@@ -104,7 +114,8 @@ class Refusals:
         self._resting[key] = refused
 
         def over(now: Ns) -> None:  # noqa: ARG001 - a timer's shape
-            self._resting.pop(key, None)
+            if self._resting.get(key) is refused:
+                del self._resting[key]
             self._port.offer_again()
 
         self._port.clockwork.at(until_ns, over)
@@ -117,13 +128,12 @@ class Refusals:
         self._funnel.count(offer.key, stage, None if stage is Reached.STALE else refused.check)
         self.last_stop[offer.key] = f"{refused.check}: {refused.reason}"
         words = f"refused by {refused.check}: {refused.reason}"
-        appearances = self._port.appearances
-        appearances.reached(offer.key, stage, words, edge_bps)
+        self._port.appearances.reached(offer.key, stage, words, edge_bps)
         if isinstance(refused, Alarm) and now - self._alarmed.get(refused.check, -ALARM_EVERY_NS) >= ALARM_EVERY_NS:
             self._alarmed[refused.check] = now
             text = f"{offer.key} refused by {refused.check}: {refused.reason}"
             self._port.notify(refused.severity, f"risk.{refused.check}", text, now)
-        if appearances.first_time(offer.key, f"{self._desk_id} {refused.check}"):
+        if self.appearances.first_time(offer.key, refused.check):
             data = {
                 "desk": self._desk_id,
                 "strategy": offer.strategy,

@@ -44,7 +44,41 @@ def summary(session: Session) -> dict[str, Any]:
         "faults": dict(sorted(engine.faults.items())),
         "halted": desk.halted if not engine.draining else desk.halt_reason,
         "desk": desk.id,
+        "recording": None if session.recorder is None else session.recorder.view(),
     }
+
+
+def recorded(session: Session) -> dict[str, Any]:
+    """What a session that only records has done; JSON-able."""
+    engine = session.engine
+    return {
+        "frames": engine.frames,
+        "pairs": len(engine.market.pairs),
+        "books_live": books_live(session),
+        "checksums_ok": engine.checksums_ok,
+        "checksums_bad": engine.checksums_bad,
+        "last_connection_fault": session.shell.last_connection_fault,
+        "faults": dict(sorted(engine.faults.items())),
+        "recording": None if session.recorder is None else session.recorder.view(),
+    }
+
+
+def recording_line(session: Session) -> str | None:
+    """What is recorded, in one line; None when nothing is."""
+    if session.recorder is None:
+        return None
+    told = session.recorder.view()
+    parts = [
+        "no number yet" if told["id"] is None else f"number {told['id']}",
+        f"{told['frames']:,} frames in {told['bytes'] / 1e6:,.1f} MB",
+    ]
+    if told["behind"] or told["waiting_bytes"]:
+        parts.append(f"{told['behind']:,} inputs and {told['waiting_bytes'] / 1e6:.1f} MB wait")
+    if told["dropped"]:
+        parts.append(f"{told['dropped']:,} inputs DROPPED")
+    if told["failing"]:
+        parts.append(f"not written: {told['failing']}")
+    return ", ".join(parts)
 
 
 def books_live(session: Session) -> int:

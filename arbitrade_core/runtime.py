@@ -18,7 +18,7 @@ import structlog
 from anyio.abc import TaskStatus
 
 from arbitrade_core.clock import WallClock
-from arbitrade_core.composition import Adjust, Loaded, Past, compose, core_settings, load
+from arbitrade_core.composition import Adjust, Loaded, Overrides, Past, compose, core_settings, load, overriding
 from arbitrade_core.control import Verbs, control_file, serve
 from arbitrade_core.desk import Desk
 from arbitrade_core.domain import Alert, Ns, Severity
@@ -26,6 +26,8 @@ from arbitrade_core.engine import SYSTEM_STREAM, Engine
 from arbitrade_core.events import Durable, JournalBack, JournalLost, PairsEnabled, PluginFaulted, Resume
 from arbitrade_core.host import PluginHost, Services, offer_core_verbs
 from arbitrade_core.host.halt_file import HaltFile
+from arbitrade_core.host.overrides import RunningSettings, offer_settings_verbs
+from arbitrade_core.host.recorded import head
 from arbitrade_core.host.summary import daily
 from arbitrade_core.host.watchdog import Hang, Watchdog, forget_hang, last_hang, owner_of_files
 from arbitrade_core.meter import Meter
@@ -37,18 +39,21 @@ from arbitrade_core.plugins.setup import Setup
 from arbitrade_core.settings import CoreSettings
 from arbitrade_core.shadow.leader import Shadow, environment, hello, offer_shadow_verb, versions
 from arbitrade_core.shell import JournalSink, Shell
-from arbitrade_core.storage.connect import Database, configured, open_database
+from arbitrade_core.storage.connect import DEMO_DATABASE, Database, configured, open_database
 from arbitrade_core.storage.journal_store import JournalWriter
 from arbitrade_core.storage.migrations import core_migrations, migrate, read
 from arbitrade_core.storage.observations import ObservationWriter
+from arbitrade_core.storage.overrides import Kept, newest
 from arbitrade_core.storage.past import recover
+from arbitrade_core.storage.recorder import Recorder
 from arbitrade_core.storage.system_state import SystemState, system_state
 from arbitrade_core.transport import opener
 
 _log = structlog.get_logger(__name__)
 
-DEMO_DATABASE = "arbitrade_demo"
 REPEATED_S = 1.0
+LISTENING = {Mode.SCAN: "a scan only looks", Mode.RECORD: "a recording only listens"}
+"""Modes that trade nothing, and why; they are not reached by other processes, nor watched."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +71,7 @@ class Session:
     verbs: Verbs
     shadow: Shadow | None = None
     """another version beside it"""
+    recorder: Recorder | None = None
 
     @property
     def engine(self) -> Engine:
@@ -80,11 +86,13 @@ async def session(
     resume: bool = False,
     status: Callable[[Session], Mapping[str, Any]] | None = None,
     shadow: Path | None = None,
+    record: bool | None = None,
 ) -> AsyncIterator[Session]:
     """A running bot: books filling, paper desk trading; leaves cleanly, plans drained and journal flushed.
 
     What halted stays halted over restarts; `resume` is the operator's word that it may go on. `status` is what the bot
     answers to whoever asks how it is. `shadow` is the Python of another environment, whose bot runs beside this one.
+    `record`: whether everything that it is fed is recorded; None: as the settings say.
 
     Raises:
         ArbitradeError: whatever keeps it from starting.
@@ -93,7 +101,7 @@ async def session(
     async with AsyncExitStack() as stack:
         ready = await _prepare(stack, mode, adjust, clock)
         core = ready.loaded.core
-        halted = "a scan only looks" if mode is Mode.SCAN else ready.state.halted
+        halted = LISTENING.get(mode, ready.state.halted)
         engine = compose(ready.setup, now=ready.now, system=ready.system, past=ready.past, halted=halted)
         meter = Meter(share=core.isolation.budget_share, window_s=core.isolation.budget_window_s)
         beside = None if shadow is None else await stack.enter_async_context(_beside(shadow, ready, halted))
@@ -101,19 +109,24 @@ async def session(
         shell = ready.relay.shell = Shell(engine, clock, opened, ready.setup.fees, meter=meter)
         if ready.halts is not None:
             shell.on_records = ready.halts.note
-        observations = None if ready.database is None else ObservationWriter(ready.database, engine.desks[0].id)
+        kept = None if mode is Mode.RECORD else ready.database
+        observations = None if kept is None else ObservationWriter(kept, engine.desks[0].id)
+        recorder = _recorder(mode, record, ready, shell)
         verbs, stop = Verbs(), anyio.Event()
         async with anyio.create_task_group() as tasks:
-            services = Services(tasks, verbs, shell.notify, clock, ready.database)
-            host = PluginHost(ready.setup, shell, services, ready.database)
+            services = Services(tasks, verbs, shell.notify, clock, kept)
+            host = PluginHost(ready.setup, shell, services, kept)
             running = Session(
-                mode, ready.loaded, shell, engine.desks[0], ready.database, observations, host, verbs, beside
+                mode, ready.loaded, shell, engine.desks[0], ready.database, observations, host, verbs, beside, recorder
             )
             offer_core_verbs(verbs, shell, host, partial(status, running) if status else dict)
             offer_shadow_verb(verbs, beside)
+            if ready.database is not None:
+                offer_settings_verbs(verbs, RunningSettings(ready.setup, shell, ready.database, ready.overrides))
             await host.start()
             journal = ready.writer if beside is None else beside.attach(shell, ready.writer)
-            await tasks.start(_serve, shell, stop, journal, observations)
+            begin = partial(_begin_recording, recorder, ready, engine, halted)
+            await tasks.start(_serve, shell, stop, journal, observations, begin)
             host.started()
             _tell_start(running, ready, resume)
             if status is not None:
@@ -125,8 +138,38 @@ async def session(
                 with anyio.CancelScope(shield=True):
                     stop.set()
                     await shell.stopped.wait()
+                    if recorder is not None:
+                        await recorder.finish()
                     await host.end()
                 tasks.cancel_scope.cancel()
+
+
+def _recorder(mode: Mode, record: bool | None, ready: "_Ready", shell: Shell) -> Recorder | None:
+    """It hears everything that the engine is fed, from the start."""
+    settings = ready.loaded.core.recording
+    wanted = settings.enabled if record is None else record
+    if ready.database is None or not (wanted or mode is Mode.RECORD):
+        return None
+    source = "run" if mode is Mode.PAPER else mode.value
+    recorder = Recorder(ready.database, shell.engine, source, settings, clock=shell.clock, tell=shell.notify)
+    shell.tap(recorder.tap)
+    return recorder
+
+
+def _begin_recording(recorder: Recorder | None, ready: "_Ready", engine: Engine, halted: str | None) -> None:
+    """The engine has just started, and keeps that time until its first input."""
+    if recorder is not None:
+        recorder.begin(
+            head(
+                ready.loaded,
+                started=engine.now,
+                composed=ready.now,
+                desk_id=next(iter(ready.setup.desks)),
+                system=ready.system,
+                halted=halted,
+                past=ready.past,
+            )
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +189,7 @@ class _Ready:
     problems: tuple[str, ...] = ()
     """plugins that are out of use before the start, and why"""
     halts: HaltFile | None = None
+    overrides: Overrides = field(default_factory=Overrides)
 
 
 def _beside(python: Path, ready: _Ready, halted: str | None) -> AbstractAsyncContextManager[Shadow]:
@@ -159,16 +203,22 @@ async def _prepare(stack: AsyncExitStack, mode: Mode, adjust: Adjust | None, clo
     core = core_settings()
     now = clock()
     desk_id, system = names(mode, now)
-    database, state, hang = None, SystemState(), None
+    database, state, hang, kept = None, SystemState(), None, Kept()
     if mode is not Mode.SCAN:
         database = await stack.enter_async_context(_open(core, mode))
         async with database.pool(size=1) as pool:
-            state = await system_state(pool, system)
-        hang = last_hang(core.data_path, owner_of_files(installed()), demo=mode is Mode.DEMO)
-    loaded = load(_without_hung(state.toggles, hang))
+            state = await system_state(pool, SYSTEM_STREAM if mode is Mode.RECORD else system)
+            kept = await newest(pool)
+        if mode is Mode.RECORD:
+            state = SystemState(state.toggles)  # the bot's plugins, and none of its halts
+        else:
+            hang = last_hang(core.data_path, owner_of_files(installed()), demo=mode is Mode.DEMO)
+    toggles = _without_hung(state.toggles, hang)
+    overrides = stack.enter_context(overriding(kept, toggles))
+    loaded = load(toggles)
     if adjust is not None:
         loaded = adjust(loaded)
-    problems = await _migrate_plugins(loaded, database)
+    problems = await _migrate_plugins(loaded, None if mode is Mode.RECORD else database)
     setup = loaded.setup(desk_id)
     setup.register_all()
     # A demo is an account of its own each time: no halt outlives it.
@@ -176,8 +226,9 @@ async def _prepare(stack: AsyncExitStack, mode: Mode, adjust: Adjust | None, clo
     known = {} if halts is None else halts.reasons
     state = replace(state, halted=state.halted or known.get(system))
     ready = _Ready(loaded, setup, now, system, _Relay(), database, None, state, Past(), hang, tuple(problems), halts)
+    ready = replace(ready, overrides=overrides)
     past = Past(toggles=loaded.catalogue.toggles)
-    if database is None:
+    if database is None or mode is Mode.RECORD:
         return replace(ready, past=past)
     writer = JournalWriter(database, [*setup.desks, system], clock=clock, emit=ready.relay)
     stack.callback(writer.close)
@@ -196,8 +247,8 @@ async def _remember(past: Past, database: Database, writer: JournalWriter, desk_
 
 @asynccontextmanager
 async def _guarded(session: Session) -> AsyncIterator[None]:
-    """Reachable for other processes, and watched. A scan is neither."""
-    if session.mode is Mode.SCAN:
+    """Reachable for other processes, and watched. Who only listens is neither."""
+    if session.mode in LISTENING:
         yield
         return
     core = session.loaded.core
@@ -223,6 +274,10 @@ def _tell_start(session: Session, ready: _Ready, resume: bool) -> None:
     shell, clock = session.shell, session.shell.clock
     for problem in ready.problems:
         shell.notify(Alert(Severity.CRITICAL, "plugin.failed", problem, clock()))
+    if ready.overrides.wrong:
+        left_out = "; ".join(ready.overrides.wrong.values())
+        text = f"setting overrides are left out: {left_out}. `arbitrade settings set` or `unset` corrects them"
+        shell.notify(Alert(Severity.WARNING, "settings.wrong", text, clock()))
     if ready.hang is not None:
         reason = "the trading loop hung in its code; the process ended and started again without it"
         if ready.hang.plugin is not None:
@@ -263,9 +318,10 @@ async def _migrate_plugins(loaded: Loaded, database: Database | None) -> list[st
 
 
 def names(mode: Mode, now: Ns) -> tuple[str, str]:
-    """Names of the desk and of the system stream. Each demo is an account of its own; paper goes on with its own."""
-    if mode is Mode.DEMO:
-        desk_id = f"demo-{base36(now // 1_000_000)}"
+    """Names of the desk and of the system stream. Each demo and recording is an account of its own; paper goes on with
+    its own."""
+    if mode in (Mode.DEMO, Mode.RECORD):
+        desk_id = f"{mode.value}-{base36(now // 1_000_000)}"
         return desk_id, f"{desk_id}-{SYSTEM_STREAM}"
     return mode.value, SYSTEM_STREAM
 
@@ -292,10 +348,15 @@ async def _serve(
     stop: anyio.Event,
     journal: JournalSink | None,
     observations: ObservationWriter | None,
+    begin: Callable[[], None],
     *,
     task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
 ) -> None:
-    await shell.run(stop, journal, observations, task_status.started)
+    def started() -> None:
+        begin()
+        task_status.started()
+
+    await shell.run(stop, journal, observations, started)
 
 
 class _Relay:
@@ -330,9 +391,10 @@ def demo_session(
     adjust: Adjust,
     status: Callable[[Session], Mapping[str, Any]] | None = None,
     shadow: Path | None = None,
+    record: bool | None = None,
 ) -> AbstractAsyncContextManager[Session]:
     """A session on a simulated exchange: an account and a database of its own."""
-    return session(Mode.DEMO, adjust=adjust, status=status, shadow=shadow)
+    return session(Mode.DEMO, adjust=adjust, status=status, shadow=shadow, record=record)
 
 
 def start_loop[**P, T](main: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:

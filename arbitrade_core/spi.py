@@ -5,7 +5,7 @@ them does I/O, reads a clock, or keeps a reference to anything but what it is ha
 the engine's state changes inside `Engine.step` alone.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
@@ -140,6 +140,10 @@ class DeskView(Protocol):
         """When a plan of this cycle was approved last, within the last day."""
         ...
 
+    def standing_since(self, key: str) -> Ns | None:
+        """When this cycle's present appearance began, by the desk's own hurdle; None: it is not above it."""
+        ...
+
     def trading_pnl(self, since: Ns) -> Decimal:
         """Realised by plans that ended since then, unwinds included, never flows (TRADING 23)."""
         ...
@@ -210,6 +214,10 @@ class FeedPort(Protocol):
         """Announce new or changed pairs. A change of increments clears the book: fetch a snapshot (see `resync`)."""
         ...
 
+    def book(self, pair: PairId) -> "Book":
+        """What the market holds of a pair that was listed. To be read only."""
+        ...
+
     def carried_by(self, pair: PairId, conn: ConnId | None, now: Ns) -> None:
         """Which connection carries the pair's book; None: none, and the book is out of use."""
         ...
@@ -250,6 +258,26 @@ class Feed(Protocol):
     def on_frame(self, conn: ConnId, data: bytes, now: Ns) -> Sequence[BookUpdate]: ...
 
 
+class CaptureReader(Protocol):
+    """A form in which others keep what this exchange sent, read as a recording of it."""
+
+    @property
+    def name(self) -> str: ...
+    def sniff(self, first_lines: Sequence[bytes]) -> bool:
+        """Whether lines that a file begins with are of this form."""
+        ...
+
+    def read(
+        self, lines: Iterable[bytes], bad: Callable[[int, str], None]
+    ) -> Iterator[tuple[Ns, ConnId, bytes | None]]:
+        """Dated frames as the follower reads them, times never falling; None for a frame: the connection ended.
+
+        `lines` can be gone through more than once. Of a line that cannot be read `bad` is told: its number, from 1, and
+        what is wrong, with the value. It is left out unless `bad` raises.
+        """
+        ...
+
+
 @runtime_checkable
 class Recordable(Protocol):
     """A feed whose recordings can be read in part, and by a bot with other settings."""
@@ -263,6 +291,10 @@ class Recordable(Protocol):
         """A feed of the same name that listens: it asks for nothing, and takes connections, listings and books as they
         come, whoever asked for them. `carry` names the pairs that it is to read; a snapshot of a book that is live and
         the same changes nothing; a book that fails waits for the next snapshot, whoever sends it."""
+        ...
+
+    def captures(self) -> Sequence[CaptureReader]:
+        """The forms of captures made elsewhere that can be imported."""
         ...
 
 
@@ -370,6 +402,8 @@ class Refused:
     reason: str
     until_ns: Ns | None = None
     """nothing changes for the plan's cycle before then: the desk does not ask again until it has come"""
+    until_gone: bool = False
+    """nothing changes while the cycle's appearance lasts: the desk does not ask again before it has come anew"""
 
 
 class RiskCheck(Protocol):

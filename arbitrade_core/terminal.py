@@ -11,7 +11,15 @@ from rich.table import Table
 from rich.text import Text
 
 from arbitrade_core.money import exact, plain
-from arbitrade_core.report import profit_and_loss, standings, summary, whole_funnel, why_no_trade
+from arbitrade_core.report import (
+    profit_and_loss,
+    recorded,
+    recording_line,
+    standings,
+    summary,
+    whole_funnel,
+    why_no_trade,
+)
 from arbitrade_core.runtime import Session
 from arbitrade_core.spi import Standing
 
@@ -76,6 +84,9 @@ def _state(session: Session) -> Table:
         ("trading P&L", f"{pnl['trading'][:14]} {pnl['valuation_asset']}"),
         ("revaluation", "not marked" if pnl["revaluation"] is None else pnl["revaluation"][:14]),
     ]
+    recording = recording_line(session)
+    if recording is not None:
+        rows.append(("recording", recording))
     if desk.halted is not None:
         rows.append(("halted", desk.halted))
     if session.shell.last_connection_fault:
@@ -146,6 +157,9 @@ def _line(session: Session) -> str:
         f"{ended.get('completed', 0)} completed",
         f"{ended.get('unwound', 0)} unwound",
     ]
+    recording = recording_line(session)
+    if recording is not None:
+        parts.append(f"recording {recording}")
     return ", ".join(parts) + (f"; not connected: {fault}" if fault and not live else "")
 
 
@@ -159,6 +173,20 @@ def print_summary(session: Session, notes: Sequence[str], console: Console) -> N
     console.print(_pairs(_summary_rows(session, whole)))
     console.print()
     console.print(why_no_trade(session.engine, session.desk, whole["funnel"]), markup=False)
+
+
+def print_recorded(session: Session, console: Console) -> None:
+    """The end of a session that only records, for people."""
+    told = recorded(session)
+    rows = [
+        ("frames", f"{told['frames']:,}"),
+        ("books live", f"{told['books_live']} of {told['pairs']} pairs"),
+        ("checksums", f"{told['checksums_ok']:,} right, {told['checksums_bad']:,} wrong"),
+        ("recording", recording_line(session) or "none"),
+    ]
+    if told["last_connection_fault"]:
+        rows.append(("last connection fault", told["last_connection_fault"]))
+    console.print(_pairs(rows))
 
 
 def _summary_rows(session: Session, whole: dict[str, Any]) -> list[tuple[str, str]]:
@@ -179,4 +207,5 @@ def _summary_rows(session: Session, whole: dict[str, Any]) -> list[tuple[str, st
         ("by asset", ", ".join(f"{amount} {asset}" for asset, amount in pnl["by_asset"].items()) or "nothing"),
         ("balances", ", ".join(f"{plain(amount)} {asset}" for asset, amount in balances.items())),
         ("ledger", "consistent" if whole["ledger_consistent"] else "; ".join(whole["ledger_problems"])),
+        *([("recording", recording)] if (recording := recording_line(session)) is not None else []),
     ]

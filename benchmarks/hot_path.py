@@ -21,6 +21,8 @@ from arbitrade_core.desk import Desk
 from arbitrade_core.domain import Candidate, Ns, PairId
 from arbitrade_core.engine import Engine
 from arbitrade_core.events import ConnId, Frame
+from arbitrade_core.planning import Prices
+from arbitrade_core.refusals import Proposal
 from arbitrade_core.spi import Finding
 from arbitrade_kraken.books import KrakenBookUpdate
 from arbitrade_triangular.bruteforce import active_cycles, every_cycle
@@ -184,7 +186,7 @@ def baseline_for(load: Load) -> Baseline:
     desk = engine.desks[0]
     cycles = [
         tuple((engine.market.leg(leg).symbol, bool(leg & 1)) for leg in legs)
-        for legs in every_cycle(engine.market, engine.start_assets()).values()
+        for legs in every_cycle(engine.market, engine.offers.start_assets()).values()
     ]
     factor = {}
     for pair in engine.market.pairs:
@@ -199,9 +201,9 @@ def pricing_us(seed: int) -> dict[str, float]:
     samples: list[int] = []
     consider = Desk.consider
 
-    def timed_consider(self: Desk, candidates: list[Candidate], now: int) -> None:
+    def timed_consider(self: Desk, candidates: Sequence[Proposal], now: int, prices: Prices) -> None:
         began = time.perf_counter_ns()
-        consider(self, candidates, now)
+        consider(self, candidates, now, prices)
         samples.append((time.perf_counter_ns() - began) // max(1, len(candidates)))
 
     Desk.consider = timed_consider  # type: ignore[method-assign,assignment]
@@ -223,7 +225,7 @@ def equal_to_brute_force(seed: int) -> bool:
             found = {
                 one.key for detector in engine.detectors for one in detector.active() if isinstance(one, Candidate)
             }
-            if found != active_cycles(engine.market, engine):
+            if found != active_cycles(engine.market, engine.offers):
                 return False
     return True
 

@@ -18,6 +18,13 @@ from arbitrade_core.settings import LogSettings
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]
 DemoOption = Annotated[bool, typer.Option("--demo", help="Use the demo's database.")]
+RecordOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--record/--no-record",
+        help="Record everything that the bot is fed, for replays. Not set: ARBITRADE_RECORDING__ENABLED.",
+    ),
+]
 
 
 def print_json(value: Any) -> None:

@@ -9,7 +9,6 @@ import typer
 from arbitrade_core.commands.console import DemoOption, JsonOption, print_json, print_table
 from arbitrade_core.composition import core_settings
 from arbitrade_core.errors import StorageError
-from arbitrade_core.runtime import DEMO_DATABASE
 from arbitrade_core.settings import CoreSettings
 from arbitrade_core.storage import connect
 from arbitrade_core.storage.migrations import Status, core_migrations, migrate, status
@@ -20,7 +19,8 @@ app = typer.Typer(no_args_is_help=True, help="The database and its schema.")
 @asynccontextmanager
 async def open_database(core: CoreSettings, demo: bool = False) -> AsyncIterator[connect.Database]:
     """The database that the settings name, or the embedded one; the demo's is apart. Raises StorageError."""
-    async with connect.open_database(core.database, core.data_path, DEMO_DATABASE if demo else None) as database:
+    name = connect.DEMO_DATABASE if demo else None
+    async with connect.open_database(core.database, core.data_path, name) as database:
         yield database
 
 

@@ -13,6 +13,8 @@ import typer
 
 from arbitrade_core.commands.console import JsonOption, print_json
 from arbitrade_core.commands.db import open_database
+from arbitrade_core.commands.settings import kept_overrides
+from arbitrade_core.composition import Overrides, core_settings, overriding
 from arbitrade_core.errors import ArbitradeError, SettingsError, StorageError
 from arbitrade_core.hooks import Finding, Grade
 from arbitrade_core.plugins import Catalogue, State, load_catalogue
@@ -20,6 +22,7 @@ from arbitrade_core.risk.checks import required_checks
 from arbitrade_core.settings import CoreSettings, Settings
 from arbitrade_core.storage import repositories
 from arbitrade_core.storage.migrations import core_migrations, status
+from arbitrade_core.storage.overrides import Kept
 
 _OLDEST = datetime(2026, 1, 1, tzinfo=UTC)
 _PLUGIN_LIMIT_S = 60.0
@@ -50,13 +53,17 @@ async def _findings() -> AsyncIterator[Finding]:
     yield Finding(Grade.OK, "python", f"{platform.python_version()} ({sys.implementation.name}, {platform.platform()})")
     yield clock(datetime.now(UTC))
     try:
-        catalogue = load_catalogue()
-        settings = catalogue.settings()
+        kept = await _overrides(core_settings())
+        with overriding(kept) as found:
+            catalogue = load_catalogue()
+            settings = catalogue.settings()
     except SettingsError as error:
         for problem in error.problems:
             yield Finding(Grade.FAILED, "settings", problem, "correct the environment or .env, then run doctor again")
         return
     yield Finding(Grade.OK, "settings", f"all {len(settings.variables)} valid")
+    for finding in overridden(found, settings):
+        yield finding
     for finding in plugins(catalogue):
         yield finding
     for finding in registration(catalogue, settings):
@@ -72,6 +79,28 @@ def clock(now: datetime) -> Finding:
     if now < _OLDEST:
         return Finding(Grade.FAILED, "clock", f"{now:%Y-%m-%d %H:%M} UTC is in the past", "set the clock (NTP)")
     return Finding(Grade.OK, "clock", f"{now:%Y-%m-%d %H:%M:%S} UTC")
+
+
+async def _overrides(core: CoreSettings) -> Kept:
+    """None when the database is in trouble, which is a finding of its own."""
+    try:
+        return (await kept_overrides(core))[0]
+    except StorageError:
+        return Kept()
+
+
+def overridden(found: Overrides, settings: Settings) -> Iterator[Finding]:
+    """What of the overrides in the database is in force."""
+    kept = found.kept
+    for name, why in found.wrong.items():
+        detail = f"v{kept.since[name]} of {name} is left out: {why}"
+        yield Finding(Grade.WARNING, "override", detail, f"`arbitrade settings unset {name}`, or set what is allowed")
+    sound = kept.values.keys() - found.wrong.keys()
+    pinned = sorted(name for name in sound if settings.given.pins(name))
+    if sound:
+        above = f"; the environment stands above {', '.join(pinned)}" if pinned else ""
+        detail = f"version {kept.version}: {len(sound) - len(pinned)} in force{above}"
+        yield Finding(Grade.OK, "overrides", detail)
 
 
 def plugins(catalogue: Catalogue) -> Iterator[Finding]:

@@ -1,5 +1,7 @@
-"""`arbitrade run` and `arbitrade scan`."""
+"""`arbitrade run`, `arbitrade record` and `arbitrade scan`."""
 
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -9,17 +11,17 @@ import typer
 from rich.console import Console
 
 from arbitrade_core import runtime
-from arbitrade_core.commands.console import JsonOption, configure_logging, print_json
+from arbitrade_core.commands.console import JsonOption, RecordOption, configure_logging, print_json
 from arbitrade_core.commands.shadow import ShadowOption, print_shadow, shadow_summary
-from arbitrade_core.composition import core_settings
+from arbitrade_core.composition import Loaded, core_settings
 from arbitrade_core.mode import Mode
-from arbitrade_core.report import standings, summary, whole_funnel
+from arbitrade_core.report import recorded, standings, summary, whole_funnel
 from arbitrade_core.spi import Standing
-from arbitrade_core.terminal import cycles_table, print_summary, watch
+from arbitrade_core.terminal import cycles_table, print_recorded, print_summary, watch
 
 Seconds = Annotated[float | None, typer.Option(min=0.1, help="Stop after that long. Not set: until Ctrl-C.")]
-
 PAPER_NOTES = ("Paper trading: real market data, fills simulated on the live book. No order leaves this machine.",)
+RECORD_NOTES = ("Recording: real market data, nothing is traded. `arbitrade recordings list` shows what there is.",)
 _POLL_S = 0.1
 
 
@@ -27,11 +29,12 @@ def run(
     seconds: Seconds = None,
     resume: Annotated[bool, typer.Option("--resume", help="Clear a halt that an earlier run left.")] = False,
     shadow: ShadowOption = None,
+    record: RecordOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Trade on paper on real market data until Ctrl-C. Open plans end first, then everything is written."""
     configure_logging(core_settings().log)
-    session = runtime.start_loop(_paper, seconds, resume, shadow, as_json)
+    session = runtime.start_loop(_paper, seconds, resume, shadow, record, as_json)
     if as_json:
         print_json({**summary(session), **shadow_summary(session)})
     else:
@@ -39,14 +42,50 @@ def run(
         print_shadow(session)
 
 
-async def _paper(seconds: float | None, resume: bool, shadow: Path | None, quiet: bool) -> runtime.Session:
+async def _paper(
+    seconds: float | None, resume: bool, shadow: Path | None, record: bool | None, quiet: bool
+) -> runtime.Session:
     stop = anyio.Event()
-    running = runtime.session(Mode.PAPER, resume=resume, status=summary, shadow=shadow)
+    running = runtime.session(Mode.PAPER, resume=resume, status=summary, shadow=shadow, record=record)
     async with runtime.stop_on_signals(stop), running as session:
         console = Console(stderr=True, quiet=quiet)
         with anyio.move_on_after(seconds):
             await watch(session, stop, "arbitrade: paper", lambda _: PAPER_NOTES, console)
     return session
+
+
+def record(
+    seconds: Seconds = None,
+    all_pairs: Annotated[
+        bool, typer.Option("--all-pairs", help="Every pair that is online, not only those that detectors want.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Record the market until Ctrl-C, trading nothing. A bot may run beside it on the same database."""
+    configure_logging(core_settings().log)
+    session = runtime.start_loop(_record, seconds, all_pairs, as_json)
+    if as_json:
+        print_json(recorded(session))
+    else:
+        print_recorded(session, Console())
+
+
+async def _record(seconds: float | None, all_pairs: bool, quiet: bool) -> runtime.Session:
+    stop = anyio.Event()
+    running = runtime.session(Mode.RECORD, adjust=partial(_with_all_pairs, all_pairs))
+    async with runtime.stop_on_signals(stop), running as session:
+        console = Console(stderr=True, quiet=quiet)
+        with anyio.move_on_after(seconds):
+            await watch(session, stop, "arbitrade: recording", lambda _: RECORD_NOTES, console)
+    return session
+
+
+def _with_all_pairs(wanted: bool, loaded: Loaded) -> Loaded:
+    if not wanted:
+        return loaded
+    core = loaded.core
+    core = core.model_copy(update={"recording": core.recording.model_copy(update={"all_pairs": True})})
+    return replace(loaded, settings=replace(loaded.settings, core=core))
 
 
 def scan(

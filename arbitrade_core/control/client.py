@@ -36,9 +36,14 @@ def running(core: CoreSettings, demo: bool = False) -> Address:
 
 
 async def call(
-    core: CoreSettings, verb: str, parameters: Mapping[str, Any] | None = None, *, demo: bool = False
+    core: CoreSettings,
+    verb: str,
+    parameters: Mapping[str, Any] | None = None,
+    *,
+    demo: bool = False,
+    by: str | None = None,
 ) -> Any:
-    """What the running bot answers.
+    """What the running bot answers. `by` asks, for its journal; None: this user, at the command line.
 
     Raises:
         NotRunning: none runs.
@@ -52,7 +57,7 @@ async def call(
         raise NotRunning(
             f"no bot answers on 127.0.0.1:{address.port}, which {file} names: it ended without a word"
         ) from error
-    request = {"token": address.token, "verb": verb, "parameters": dict(parameters or {}), "actor": actor()}
+    request = {"token": address.token, "verb": verb, "parameters": dict(parameters or {}), "actor": by or actor()}
     async with stream:
         try:
             with anyio.fail_after(_ANSWER_S):

@@ -4,7 +4,7 @@
     walk         floats: how deep to go into every book, best profit first
     sizing       Decimals: quantities that fund each other at given limits
     tight        Decimals: limits no worse than needed, and what is to be expected at them
-    cycle        `price_cycle`: the four stages, the recomputation, the certificate
+    cycle        `price_cycle`, `CyclePricing`: the four stages, the recomputation, the certificate
     rotation     `price_rotation`: one asset of an inventory into another, within a price bound
     break_even   what fees would have to be
 
@@ -12,12 +12,13 @@ Floats propose how deep to go; every figure that is ordered, promised or compare
 """
 
 from arbitrade_core.pricing.break_even import BreakEven, break_even_fee
-from arbitrade_core.pricing.cycle import price_cycle
+from arbitrade_core.pricing.cycle import CyclePricing, price_cycle
 from arbitrade_core.pricing.messages import LegInput, Priced, PricedLeg, Stage, Stopped, Terms
 from arbitrade_core.pricing.rotation import PricedRotation, price_rotation
 
 __all__ = [
     "BreakEven",
+    "CyclePricing",
     "LegInput",
     "Priced",
     "PricedLeg",

@@ -17,8 +17,8 @@ from arbitrade_core.legs import factor, limit_ticks
 from arbitrade_core.money import BPS, ONE, exact, floor_decimals, plain, ratio
 from arbitrade_core.pricing.messages import LegInput, Priced, Stage, Stopped, Terms
 from arbitrade_core.pricing.sizing import LimitedLeg, Sized, TooSmall, limited, size_legs
-from arbitrade_core.pricing.tight import tightened, top_level
-from arbitrade_core.pricing.walk import Depths, Ladder, rank_depths
+from arbitrade_core.pricing.tight import Tight, tightened, top_level
+from arbitrade_core.pricing.walk import Chain, Ladder
 
 _EDGE_DECIMALS = 6
 _LOT_TRIES = 4
@@ -32,41 +32,132 @@ def price_cycle(legs: Sequence[LegInput], budget: Decimal, terms: Terms, min_pro
     asset. InvariantError when the legs are no cycle. What is returned as Priced satisfies TRADING 13 and 14;
     `end` and `profit` are expected: books as they are, fees by the model, leftovers counted as zero.
     """
-    start_asset = _check_cycle(legs)
-    rate = 1.0
-    tops: list[Level] = []
-    for leg in legs:
-        top = top_level(leg, terms.max_levels)
-        if top is None:
-            side = "asks" if leg.leg.side is Side.BUY else "bids"
-            return Stopped(Stage.DEPTH, f"{leg.pair.symbol}: no {side} left to take", None)
-        tops.append(top)
-        price = top[0] * float(leg.pair.price_unit)
-        rate *= max(factor(leg.leg.side, leg.fee), 0.0) * (1 / price if leg.leg.side is Side.BUY else price)
-    top_edge_bps = Decimal(f"{(rate - 1) * 1e4:.4f}")
-    if rate <= 1:
-        return Stopped(Stage.FEES, f"the tops of the books return {plain(top_edge_bps)} bps after fees", top_edge_bps)
+    return CyclePricing(legs, budget, terms.rounding_fills, terms.max_levels).price(terms, min_profit_start)
 
-    with exact():
-        ladders = [Ladder(leg, terms.max_levels) for leg in legs]
-        reachable = [ladder.deepen() for ladder in ladders]
-        kept = ONE - len(legs) * (terms.slippage_bps + terms.fee_buffer_bps) * BPS
-        stop = 1 + float(terms.margin_bps) / 1e4
-        wanted = (1 + float(terms.min_edge_bps) / 1e4) / float(kept) if kept > 0 else math.inf
+
+class CyclePricing:
+    """One rotation, on its books as they are and with one budget, for whatever thresholds: desks that differ in nothing
+    else share what does not depend on them, which is nearly everything (TRADING 33)."""
+
+    def __init__(self, legs: Sequence[LegInput], budget: Decimal, rounding_fills: int, max_levels: int) -> None:
+        self._legs = legs
+        self._budget = budget
+        self._fills = rounding_fills
+        self._max_levels = max_levels
+        self._start_asset = _check_cycle(legs)
+        self._tops: list[Level] = []
+        self._attempts: dict[int, list[_Attempt]] = {}
+        """by step of the chain: sizes tried, each a lot smaller than the one before"""
+        self._at_the_fees = self._look_at_tops()
+        self._rounding: str | None = ""
+        """why rounding leaves nothing; empty: nobody asked yet"""
+        self._chain: Chain | None = None
+        """None: some leg has no level that an order can reach"""
+        if self._at_the_fees is None:
+            with exact():
+                ladders = [Ladder(leg, max_levels) for leg in legs]
+                if all([ladder.deepen() for ladder in ladders]):
+                    self._chain = Chain(ladders, float(budget))
+
+    def price(self, terms: Terms, min_profit_start: Decimal) -> Priced | Stopped:
+        """As `price_cycle`; `terms` are of the same rounding and levels."""
+        if self._at_the_fees is not None:
+            return self._at_the_fees
+        legs = self._legs
+        with exact():
+            kept = ONE - len(legs) * (terms.slippage_bps + terms.fee_buffer_bps) * BPS
+            stop = 1 + float(terms.margin_bps) / 1e4
+            wanted = (1 + float(terms.min_edge_bps) / 1e4) / float(kept) if kept > 0 else math.inf
+            failure = ""
+            for step in () if self._chain is None else self._chain.ranked(stop, wanted):
+                plan = self._plan_at(step, self._chain, terms, kept)
+                if isinstance(plan, Priced):
+                    return _check_buffers(plan, self._start_asset, terms, min_profit_start) or plan
+                failure = failure or f"profitable depth is too small: {plan}"
+            if self._rounding == "":
+                self._rounding = _rounding_stop(legs, self._tops, self._budget, self._fills)
+            if self._rounding is not None:
+                return Stopped(Stage.ROUNDING, self._rounding, self._top_edge_bps)
+            at_the_tops = (
+                f"the tops of the books return {plain(self._top_edge_bps)} bps after fees, not above the margin of "
+                f"{plain(terms.margin_bps)} bps with whole ticks and fees in the adverse currency"
+            )
+            return Stopped(Stage.DEPTH, failure or at_the_tops, self._top_edge_bps)
+
+    def _look_at_tops(self) -> Stopped | None:
+        rate = 1.0
+        for leg in self._legs:
+            top = top_level(leg, self._max_levels)
+            if top is None:
+                side = "asks" if leg.leg.side is Side.BUY else "bids"
+                return Stopped(Stage.DEPTH, f"{leg.pair.symbol}: no {side} left to take", None)
+            self._tops.append(top)
+            price = top[0] * float(leg.pair.price_unit)
+            rate *= max(factor(leg.leg.side, leg.fee), 0.0) * (1 / price if leg.leg.side is Side.BUY else price)
+        self._top_edge_bps = Decimal(f"{(rate - 1) * 1e4:.4f}")
+        if rate > 1:
+            return None
+        reason = f"the tops of the books return {plain(self._top_edge_bps)} bps after fees"
+        return Stopped(Stage.FEES, reason, self._top_edge_bps)
+
+    def _plan_at(self, step: int, chain: "Chain", terms: Terms, kept: Decimal) -> Priced | str:
+        """The largest plan at these depths that certifies, or what kept it from it."""
+        promised = ONE + terms.margin_bps * BPS
         failure = ""
-        for depths in rank_depths(ladders, float(budget), stop, wanted) if all(reachable) else ():
-            plan = _plan_at(legs, depths, budget, terms, kept)
-            if isinstance(plan, Priced):
-                return _check_buffers(plan, start_asset, terms, min_profit_start) or plan
-            failure = failure or f"profitable depth is too small: {plan}"
-        reason = _rounding_stop(legs, tops, budget, terms.rounding_fills)
-        if reason is not None:
-            return Stopped(Stage.ROUNDING, reason, top_edge_bps)
-        at_the_tops = (
-            f"the tops of the books return {plain(top_edge_bps)} bps after fees, not above the margin of "
-            f"{plain(terms.margin_bps)} bps with whole ticks and fees in the adverse currency"
-        )
-        return Stopped(Stage.DEPTH, failure or at_the_tops, top_edge_bps)
+        for number in range(_LOT_TRIES):
+            tried = self._tried(step, number, chain)
+            sized = tried.sized
+            if isinstance(sized, TooSmall):
+                return failure or sized.reason
+            missing = sized.start * promised - sized.end_floor
+            if missing <= 0:
+                plan = _certified(tried.tight(self._max_levels, self._fills), terms, kept)
+                if plan.profit > 0:
+                    return plan
+            failure = failure or f"at its limits {_comes_back(sized, self._legs)}"
+            if missing * min(tried.lots) > sized.start * len(self._legs):
+                return failure  # a lot per leg does not explain it
+        return failure
+
+    def _tried(self, step: int, number: int, chain: "Chain") -> "_Attempt":
+        """The largest size at these depths, or that less a lot of its coarsest leg, `number` times."""
+        attempts = self._attempts.setdefault(step, [])
+        if number == len(attempts):
+            legs = self._legs
+            if attempts:
+                at = attempts[-1].a_lot_less()
+            else:
+                depths = zip(legs, chain.depths(step), strict=True)
+                at = [limited(leg, limit, lots, self._fills) for leg, (limit, lots) in depths]
+            attempts.append(_Attempt(at, size_legs(at, self._budget)))
+        return attempts[number]
+
+
+class _Attempt:
+    """A size at some depths, whatever margin it is to keep."""
+
+    def __init__(self, at: list[LimitedLeg], sized: Sized | TooSmall) -> None:
+        self.sized = sized
+        self._at = at
+        self.lots = [] if isinstance(sized, TooSmall) else _lots(at, sized)
+        self._tight: Tight | None = None
+
+    def tight(self, max_levels: int, fills: int) -> Tight:
+        assert isinstance(self.sized, Sized)
+        if self._tight is None:
+            self._tight = tightened(self._at, self.sized.qtys, max_levels, fills)
+        return self._tight
+
+    def a_lot_less(self) -> list[LimitedLeg]:
+        assert isinstance(self.sized, Sized)
+        at, coarsest = list(self._at), self.lots.index(min(self.lots))
+        less = self.sized.qtys[coarsest] - at[coarsest].leg.pair.lot
+        at[coarsest] = msgspec.structs.replace(at[coarsest], cap=less)
+        return at
+
+
+def _lots(at: Sequence[LimitedLeg], sized: Sized) -> list[Decimal]:
+    return [qty / limit.leg.pair.lot for limit, qty in zip(at, sized.qtys, strict=True)]
 
 
 def _check_cycle(legs: Sequence[LegInput]) -> str:
@@ -108,32 +199,8 @@ def _comes_back(sized: Sized, legs: Sequence[LegInput]) -> str:
 # --- depth --------------------------------------------------------------------------------------------------
 
 
-def _plan_at(legs: Sequence[LegInput], depths: Depths, budget: Decimal, terms: Terms, kept: Decimal) -> Priced | str:
-    """The largest plan at these depths that certifies, or what kept it from it."""
-    at = [limited(leg, limit, lots, terms.rounding_fills) for leg, (limit, lots) in zip(legs, depths, strict=True)]
-    promised = ONE + terms.margin_bps * BPS
-    failure = ""
-    for _ in range(_LOT_TRIES):
-        sized = size_legs(at, budget)
-        if isinstance(sized, TooSmall):
-            return failure or sized.reason
-        missing = sized.start * promised - sized.end_floor
-        if missing <= 0:
-            plan = _certified(at, sized, terms, kept)
-            if plan.profit > 0:
-                return plan
-        failure = failure or f"at its limits {_comes_back(sized, legs)}"
-        lots = [qty / leg.pair.lot for leg, qty in zip(legs, sized.qtys, strict=True)]
-        if missing * min(lots) > sized.start * len(legs):
-            return failure  # a lot per leg does not explain it
-        coarsest = lots.index(min(lots))
-        at[coarsest] = msgspec.structs.replace(at[coarsest], cap=sized.qtys[coarsest] - legs[coarsest].pair.lot)
-    return failure
-
-
-def _certified(at: Sequence[LimitedLeg], sized: Sized, terms: Terms, kept: Decimal) -> Priced:
+def _certified(tight: Tight, terms: Terms, kept: Decimal) -> Priced:
     """The plan at these sizes, with expectations from the walks."""
-    tight = tightened(at, sized.qtys, terms.max_levels, terms.rounding_fills)
     spent, got = tight.legs[0].spend, tight.legs[-1].get
     profit = got - spent
     return Priced(

@@ -16,7 +16,7 @@ from arbitrade_core.money import exact, plain
 from arbitrade_core.pricing.messages import LegInput, PricedLeg, Stage, Stopped, Terms
 from arbitrade_core.pricing.sizing import TooSmall, limited, size_legs
 from arbitrade_core.pricing.tight import tightened, top_level
-from arbitrade_core.pricing.walk import Ladder, deepest_first
+from arbitrade_core.pricing.walk import Chain, Ladder
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ def price_rotation(
         reachable = [ladder.deepen() for ladder in ladders]
         too_small = ""
         failure = "the price bound leaves no depth with whole ticks and fees in the adverse currency"
-        for depths in deepest_first(ladders, float(amount), float(min_rate)) if all(reachable) else ():
+        for depths in Chain(ladders, float(amount)).deepest_first(float(min_rate)) if all(reachable) else ():
             at = [limited(leg, *depth, terms.rounding_fills) for leg, depth in zip(legs, depths, strict=True)]
             sized = size_legs(at, amount)
             if isinstance(sized, TooSmall):

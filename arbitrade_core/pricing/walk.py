@@ -122,35 +122,62 @@ type Depths = list[tuple[int, int]]
 
 
 class Chain:
-    """The sizes worth a look, each a level deeper somewhere than the one before: from the tops to where `stop` ends it.
+    """The sizes worth a look, each a level deeper somewhere than the one before, from the tops on; as far as asked for.
 
-    `ladders` stand at their first levels; `budget` is in the asset that the first leg spends; `stop` is the least that
-    must come out for each unit put in, at the limits.
+    `ladders` stand at their first levels; `budget` is in the asset that the first leg spends. How far the chain goes
+    depends on the stop that is asked for, what stands on it does not: whoever asks for less finds the beginning of it.
     """
 
-    def __init__(self, ladders: Sequence[Ladder], budget: float, stop: float) -> None:
+    def __init__(self, ladders: Sequence[Ladder], budget: float) -> None:
         self._ladders = ladders
+        self._backwards = list(enumerate(ladders))[::-1]
+        self._budget = budget
         self._opened: list[int] = []
         """which leg was opened, step by step"""
-        self.sizes: list[tuple[float, float]] = []
-        """by step: what is spent of the first asset, what is got of the last, at the levels' own prices"""
-        first, last = ladders[0], ladders[-1]
-        backwards = list(enumerate(ladders))[::-1]
-        while True:
-            end, binding = math.inf, -1
-            rate = 1.0
-            for index, ladder in backwards:
-                brings = ladder.brings * rate
-                if brings < end:
-                    end, binding = brings, index
-                rate *= ladder.rate
+        self._rates: list[float] = []
+        """by step: what comes out for each unit put in, at the limits; the last one may have no size yet"""
+        self._sizes: list[tuple[float, float]] = []
+        self._ended = False
+
+    def sizes(self, stop: float) -> Sequence[tuple[float, float]]:
+        """By step: what is spent of the first asset, what is got of the last, at the levels' own prices.
+
+        `stop` is the least that must come out for each unit put in, at the limits; the chain ends before that.
+        """
+        for step, rate in enumerate(self._rates):
             if rate <= stop:
-                break
-            if budget * rate < end:
-                end, binding = budget * rate, -1
-            self.sizes.append((first.spends(end / rate / first.need), last.gets(end / last.give)))
-            if binding < 0 or not ladders[binding].deepen():
-                break
+                return self._sizes[:step]
+            if step == len(self._sizes):
+                self._size()
+        while not self._ended:
+            self._rates.append(self._rate())
+            if self._rates[-1] <= stop:
+                return self._sizes
+            self._size()
+        return self._sizes
+
+    def _rate(self) -> float:
+        rate = 1.0
+        for _, ladder in self._backwards:
+            rate *= ladder.rate
+        return rate
+
+    def _size(self) -> None:
+        """The size of the last step, and on to the next."""
+        end, binding = math.inf, -1
+        rate = 1.0
+        for index, ladder in self._backwards:
+            brings = ladder.brings * rate
+            if brings < end:
+                end, binding = brings, index
+            rate *= ladder.rate
+        if self._budget * rate < end:
+            end, binding = self._budget * rate, -1
+        first, last = self._ladders[0], self._ladders[-1]
+        self._sizes.append((first.spends(end / rate / first.need), last.gets(end / last.give)))
+        if binding < 0 or not self._ladders[binding].deepen():
+            self._ended = True
+        else:
             self._opened.append(binding)
 
     def depths(self, step: int) -> Depths:
@@ -158,24 +185,19 @@ class Chain:
         depths = [self._opened[:step].count(index) for index in range(len(self._ladders))]
         return [(ladder.limits[depth], ladder.caps[depth]) for ladder, depth in zip(self._ladders, depths, strict=True)]
 
+    def ranked(self, stop: float, wanted: float) -> Sequence[int]:
+        """The steps worth trying, best first; none when the tops do not return more than `stop`.
 
-def rank_depths(ladders: Sequence[Ladder], budget: float, stop: float, wanted: float) -> Iterator[Depths]:
-    """The depths worth trying, best first; none when the tops do not return more than `stop`.
+        Best is the highest expected profit among those that return at least `wanted` on the whole, then among the
+        rest: a desk that asks for an edge gets the smaller size that has it. Returns are factors (1.0005 is 5 bps).
+        """
+        sizes = self.sizes(stop)
+        ranked = sorted(
+            ((got >= spent * wanted, got - spent, step) for step, (spent, got) in enumerate(sizes)), reverse=True
+        )
+        return [step for _, _, step in ranked]
 
-    Best is the highest expected profit among those that return at least `wanted` on the whole, then among the
-    rest: a desk that asks for an edge gets the smaller size that has it. Arguments as for `Chain`, returns are
-    factors (1.0005 is 5 bps).
-    """
-    chain = Chain(ladders, budget, stop)
-    ranked = sorted(
-        ((got >= spent * wanted, got - spent, step) for step, (spent, got) in enumerate(chain.sizes)), reverse=True
-    )
-    for _, _, step in ranked:
-        yield chain.depths(step)
-
-
-def deepest_first(ladders: Sequence[Ladder], budget: float, stop: float) -> Iterator[Depths]:
-    """The depths from the largest size to the smallest: for who wants to turn as much as the price bound allows."""
-    chain = Chain(ladders, budget, stop)
-    for step in reversed(range(len(chain.sizes))):
-        yield chain.depths(step)
+    def deepest_first(self, stop: float) -> Iterator[Depths]:
+        """The depths from the largest size to the smallest: for who wants to turn as much as the price bound allows."""
+        for step in reversed(range(len(self.sizes(stop)))):
+            yield self.depths(step)

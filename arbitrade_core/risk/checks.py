@@ -19,6 +19,7 @@ from arbitrade_core.risk.size import (
     AssetNotional,
     Cooldown,
     CycleNotional,
+    OncePerAppearance,
     OpenPlans,
     PairNotional,
     PlanRate,
@@ -30,7 +31,8 @@ from arbitrade_core.spi import RiskCheck
 
 
 def shipped_checks(risk: RiskSettings) -> list[RiskCheck]:
-    """Every check that needs no account, cheap ones first."""
+    """Every check that needs no account, cheap ones first; those that are switched on by a setting of their own only
+    then."""
     return [
         NotHalted(),
         ExchangeStatus(),
@@ -42,6 +44,7 @@ def shipped_checks(risk: RiskSettings) -> list[RiskCheck]:
         BannedLegs(),
         Fees(risk.max_fees_age_h),
         Reserve(risk.reserve),
+        *([OncePerAppearance()] if risk.once_per_appearance else ()),
         Cooldown(risk.cooldown_ms),
         PlanRate(risk.max_plans_per_hour),
         CycleNotional(risk.max_cycle_notional_valued),

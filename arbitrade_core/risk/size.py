@@ -146,6 +146,21 @@ class Cooldown:
 
 
 @dataclass(frozen=True, slots=True)
+class OncePerAppearance:
+    """A mispricing is taken once. A recorded one survives our fills, so taking it again earns what nobody could have
+    earned (TRADING 32)."""
+
+    name: str = field(default="once_per_appearance", init=False)
+
+    def check(self, plan: Plan, desk: DeskView, now: Ns) -> Refused | None:
+        del now
+        since, last = desk.standing_since(plan.key), desk.last_plan(plan.key)
+        if since is None or last is None or last < since:
+            return None
+        return Refused(self.name, f"{plan.key} had a plan already since it appeared", until_gone=True)
+
+
+@dataclass(frozen=True, slots=True)
 class PlanRate:
     """Not more plans than this start within any hour."""
 

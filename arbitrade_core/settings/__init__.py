@@ -8,18 +8,21 @@ from arbitrade_core.settings.describe import allowed, default, markdown, written
 from arbitrade_core.settings.environment import Given, Named, Variable, read_environment, variables
 from arbitrade_core.settings.loading import Settings, load_settings
 from arbitrade_core.settings.model import (
+    BacktestSettings,
     CoreSettings,
     DatabaseSettings,
     ExecutionSettings,
     IsolationSettings,
     LogSettings,
     PaperSettings,
+    RecordingSettings,
     RiskSettings,
     Section,
     TradingSettings,
 )
 
 __all__ = [
+    "BacktestSettings",
     "CoreSettings",
     "DatabaseSettings",
     "ExecutionSettings",
@@ -28,6 +31,7 @@ __all__ = [
     "LogSettings",
     "Named",
     "PaperSettings",
+    "RecordingSettings",
     "RiskSettings",
     "Section",
     "Settings",

@@ -3,8 +3,8 @@
 One table, made from the settings models, serves reading, error messages and documentation, so that they
 cannot disagree. A field's variable is the prefix and its path: `risk.max_open_plans` is
 ARBITRADE_RISK__MAX_OPEN_PLANS; a field marked with `Named` keeps the name that other tools already use for
-it (PG_HOST). `.env` in the working directory is read below the environment. A variable that is set to
-nothing counts as not set, since compose files pass such variables on.
+it (PG_HOST). `.env` in the working directory is read below the environment, and overrides that a database holds are
+read below both. A variable that is set to nothing counts as not set, since compose files pass such variables on.
 """
 
 import json
@@ -56,10 +56,16 @@ class Variable:
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What the environment and `.env` say, names in upper case, and which of the two says it."""
+    """What is said of settings, names in upper case, and who says it: the environment, `.env`, an override."""
 
     values: Mapping[str, str]
     origins: Mapping[str, str]
+    overridden: frozenset[str] = frozenset()
+    """names of which neither the environment nor `.env` says anything"""
+
+    def pins(self, variable: str) -> bool:
+        """Whether the environment or `.env` decides it, so that no override can."""
+        return variable in self.values and variable not in self.overridden
 
     def names(self, variable: str) -> tuple[str, ...]:
         """A comma-separated list, before any model has seen it."""
@@ -109,8 +115,32 @@ def instead_of_environment(values: Mapping[str, str], origin: str) -> Iterator[N
         _instead.reset(token)
 
 
+@dataclass(slots=True)
+class Below:
+    """What stands between the defaults and the environment: the overrides in force. A running bot puts others in."""
+
+    values: Mapping[str, str]
+    origins: Mapping[str, str]
+
+
+_below: ContextVar[Below | None] = ContextVar("settings below the environment's", default=None)
+
+
+@contextmanager
+def below_environment(below: Below) -> Iterator[None]:
+    """Inside, and in tasks and threads that are started inside, settings that neither the environment nor `.env` names
+    are read from `below`."""
+    before = _below.get()
+    _below.set(below)
+    try:
+        yield
+    finally:
+        # Not by token: a session may be left in another context than the one it was entered in.
+        _below.set(before)
+
+
 def read_environment(env_file: Path = Path(".env")) -> Given:
-    """Read the process environment over `env_file`.
+    """Read the process environment over `env_file`, and both over the overrides.
 
     Raises:
         SettingsError: `env_file` exists and cannot be read.
@@ -118,14 +148,17 @@ def read_environment(env_file: Path = Path(".env")) -> Given:
     told = _instead.get()
     if told is not None:
         return told
-    values: dict[str, str] = {}
-    origins: dict[str, str] = {}
+    below = _below.get() or Below({}, {})
+    values = dict(below.values)
+    origins = dict(below.origins)
+    pinned: set[str] = set()
     for origin, source in ((str(env_file), _read_file(env_file)), ("environment", _read_process())):
         for name, text in source.items():
             if text:
                 values[name.upper()] = text
                 origins[name.upper()] = origin
-    return Given(values, origins)
+                pinned.add(name.upper())
+    return Given(values, origins, frozenset(values.keys() - pinned))
 
 
 def _read_process() -> Mapping[str, str | None]:

@@ -121,6 +121,9 @@ class RiskSettings(Section):
     """Most plans under way at once."""
     cooldown_ms: Whole = 1_000
     """Time between two plans of one cycle."""
+    once_per_appearance: bool = False
+    """Take each mispricing once, until it has gone and come again: what a backtest counts, since a recorded mispricing
+    survives our fills."""
     max_plans_per_hour: Count = 600
     """Most plans within any hour."""
     min_profit_valued: Amount = ZERO
@@ -153,6 +156,21 @@ class RiskSettings(Section):
     """Oldest fee schedule that may be traded on, in hours."""
 
 
+class BacktestSettings(Section):
+    """Backtests and sweeps: jobs of a queue in the database, run by processes of their own."""
+
+    in_run: bool = True
+    """Whether `arbitrade run` runs queued jobs, in a process beside it."""
+    max_running: Count = 1
+    """Most jobs at the same time, over all processes that use the database."""
+    nice: Annotated[int, Field(ge=0, le=19)] = 10
+    """How much the processes of jobs stand back when others want the CPU."""
+    processes: Count | None = None
+    """Processes that compute a sweep together. Not set: one for each core but one."""
+    keep_jobs: Count = 500
+    """Jobs that are kept once they ended, with their reports; older ones are deleted."""
+
+
 class IsolationSettings(Section):
     """How much a plugin may cost before it is taken out of use."""
 
@@ -164,6 +182,26 @@ class IsolationSettings(Section):
     hang_s: Annotated[float, Field(ge=3)] = 15.0
     """When the trading loop has not moved for so long, the process ends with exit code 70, and the plugin that it hung
     in is quarantined at the next start."""
+
+
+class RecordingSettings(Section):
+    """Recordings of everything that the bot was fed, for replays and backtests."""
+
+    enabled: bool = False
+    """Record while `arbitrade run` or `arbitrade demo` trades; `--record` and `--no-record` go before it."""
+    all_pairs: bool = False
+    """Carry every pair that is online, whether a detector wants it or not: in `arbitrade record` and in `run`."""
+    keep_days: Count = 30
+    """Whole UTC days before today that are kept; older ones are dropped, unless a backtest needs them."""
+    max_gb: Limit = Decimal(50)
+    """Most that all recordings may take in the database (1 GB is 10^9 bytes); the oldest whole days are dropped first,
+    never today's."""
+    chunk_s: Annotated[float, Field(ge=0.1, le=60)] = 10.0
+    """Longest time that one chunk holds: so much is lost when the process is killed."""
+    chunk_mb: Annotated[float, Field(gt=0, le=64)] = 8.0
+    """Most that one chunk holds before compression, in 10^6 bytes."""
+    state_every_s: Annotated[float, Field(ge=1, le=3600)] = 60.0
+    """The books of all pairs are noted once in that time, so that a replay can begin anywhere."""
 
 
 class DatabaseSettings(Section):
@@ -224,7 +262,9 @@ class CoreSettings(BaseSettings):
     paper: PaperSettings = PaperSettings()
     execution: ExecutionSettings = ExecutionSettings()
     risk: RiskSettings = RiskSettings()
+    backtest: BacktestSettings = BacktestSettings()
     isolation: IsolationSettings = IsolationSettings()
+    recording: RecordingSettings = RecordingSettings()
     database: DatabaseSettings = DatabaseSettings()
     log: LogSettings = LogSettings()
 

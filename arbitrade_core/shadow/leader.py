@@ -288,14 +288,16 @@ def versions(loaded: Loaded) -> dict[str, str]:
 
 
 def environment(loaded: Loaded) -> dict[str, str]:
-    """Ours, and as variables those settings that the session has changed, as the demo does."""
+    """Ours, and as variables the overrides in force and what the session has changed, as the demo does."""
+    given = loaded.settings.given
+    overridden = {name: given.values[name] for name in given.overridden}
     plain = loaded.catalogue.settings()
     changed = {
         variable.name: _text(loaded.settings.value(variable))
         for variable in plain.variables
         if variable in loaded.settings.variables and loaded.settings.value(variable) != plain.value(variable)
     }
-    return {**os.environ, **changed}
+    return {**os.environ, **overridden, **changed}
 
 
 def _text(value: object) -> str:

@@ -24,6 +24,7 @@ type Connection = asyncpg.Connection[asyncpg.Record]
 type Pool = asyncpg.Pool[asyncpg.Record]
 
 DEFAULT_DATABASE: Final = "arbitrade"
+DEMO_DATABASE: Final = "arbitrade_demo"
 OLDEST_MAJOR: Final = 14
 _CONNECT_S = 10.0
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")

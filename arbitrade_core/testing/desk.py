@@ -36,6 +36,7 @@ class FakeDesk:
         self._claims: dict[LegId, dict[int, int]] = {}
         self._bans: dict[LegId, Ns] = {}
         self._approved: list[tuple[Ns, str]] = []
+        self._standing: dict[str, Ns] = {}
         self._ended: list[tuple[Ns, str, Decimal]] = []
         self._drawdown: Decimal | None = ZERO
         self.charges("0.001")
@@ -83,6 +84,14 @@ class FakeDesk:
     def bans(self, name: str, *, s: float = 60) -> None:
         """A directed leg rests: `+ETH/BTC` buys, `-ETH/BTC` sells."""
         self._bans[self.market.leg_id(name)] = self.now + round(s * S)
+
+    def sees(self, key: str) -> None:
+        """The cycle rises above the desk's hurdle now: an appearance begins."""
+        self._standing[key] = self.now
+
+    def loses(self, key: str) -> None:
+        """The appearance is over."""
+        self._standing.pop(key, None)
 
     def opens(self, plan: Plan) -> None:
         """The plan is approved and on its way: what it starts with is held."""
@@ -146,6 +155,9 @@ class FakeDesk:
     def last_plan(self, key: str) -> Ns | None:
         return max((at for at, of in self._approved if of == key), default=None)
 
+    def standing_since(self, key: str) -> Ns | None:
+        return self._standing.get(key)
+
     def trading_pnl(self, since: Ns) -> Decimal:
         return sum((value for at, _, value in self._ended if at >= since), ZERO)
 
@@ -165,5 +177,5 @@ class FakeDesk:
             tuple(self.open_plans),
             (None if self.fees is None else (self.fees.id, tuple(sorted(self.fees.taker)))),
             (tuple(self._cash.items()), tuple(self._residue.items()), tuple(self._bans.items())),
-            (tuple(self._approved), tuple(self._ended)),
+            (tuple(self._approved), tuple(self._ended), tuple(self._standing.items())),
         )

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from arbitrade_core.book import Book
 from arbitrade_core.domain import Asset, Ns, Pair, PairId, Severity
 from arbitrade_core.errors import InvariantError
 from arbitrade_core.events import ConnId
@@ -75,6 +76,9 @@ class FakeFeedPort:
         self.listed += [pair.symbol for pair in pairs if pair.symbol not in self.listed]
         self._note("list_pairs", [pair.symbol for pair in pairs])
         return [self.market.list_pair(pair)[0] for pair in pairs]
+
+    def book(self, pair: PairId) -> Book:
+        return self.market.books[pair]
 
     def carried_by(self, pair: PairId, conn: ConnId | None, now: Ns) -> None:
         self.carrier[pair] = conn

@@ -380,7 +380,7 @@ class Scene:
     def active(self) -> set[str]:
         """Cycles above their hurdle, as the detector has it; compared with the slow way each time."""
         found = {one.key for one in self.detector.active() if isinstance(one, Candidate)}
-        assert found == active_cycles(self.engine.market, self.engine)
+        assert found == active_cycles(self.engine.market, self.engine.offers)
         return found
 
     def usable(self, symbol: str) -> bool:

@@ -83,7 +83,7 @@ class Session:
         """The incremental detector says what brute force says (TRADING 5)."""
         engine = self.world.engine
         known = {one.key for one in engine.detectors[0].active() if isinstance(one, Candidate)}
-        assert known == active_cycles(engine.market, engine)
+        assert known == active_cycles(engine.market, engine.offers)
 
     # --- what goes wrong ---
 

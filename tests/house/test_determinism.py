@@ -28,9 +28,13 @@ OUTSIDE = (
     "arbitrade_core.testing.budget",
     "arbitrade_core.testing.checking",
     "arbitrade_core.testing.guard",
+    # `arbitrade fees`: nonces, and how old fees are
+    "arbitrade_kraken.fee_command",
+    "arbitrade_kraken.fee_process",
     # `arbitrade doctor`'s look at the exchange; the simulator's process, and its speed
     "arbitrade_kraken.plugin",
     "arbitrade_kraken.simulator.command",
+    "arbitrade_kraken.simulator.rest",
     "arbitrade_kraken.simulator.server",
     "arbitrade_kraken.simulator.shape",
 )

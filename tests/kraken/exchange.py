@@ -8,6 +8,7 @@ from zlib import crc32
 
 import orjson
 
+from arbitrade_core.book import Book
 from arbitrade_core.clock import Timers
 from arbitrade_core.domain import Asset, Ns, Pair, PairId, Severity
 from arbitrade_core.events import BookUpdate, ConnId
@@ -122,6 +123,9 @@ class Bench:
         assert now <= self.now
         self.listed += [pair.symbol for pair in pairs]
         return [self.market.list_pair(pair)[0] for pair in pairs]
+
+    def book(self, pair: PairId) -> Book:
+        return self.market.books[pair]
 
     def carried_by(self, pair: PairId, conn: ConnId | None, now: Ns) -> None:
         assert now <= self.now

@@ -95,7 +95,7 @@ def test_plugins_list(arbitrade: Command) -> None:
     assert (states["core"], states["kraken"], states["triangular"]) == ("enabled", "enabled", "disabled")
     table = arbitrade("plugins", "list")
     assert max(len(line) for line in table.out.splitlines()) <= 80
-    assert "risk_checks, executors, notifiers" in table.out
+    assert "detectors, risk_checks, executors" in table.out
 
 
 def test_plugins_list_shows_a_broken_plugin_and_goes_on(arbitrade: Command, install: Install) -> None:
@@ -114,6 +114,11 @@ def test_settings_list_hides_secrets(arbitrade: Command) -> None:
         "variable": "PG_HOST",
         "value": "db",
         "origin": "environment",
+        "pinned": True,
+        "override": None,
+        "override_version": None,
+        "wrong": None,
+        "at_next_start": False,
         "default": "",
         "allowed": "text",
         "secret": False,

@@ -28,14 +28,16 @@ BY_NAME: dict[str, st.SearchStrategy[Any]] = {
     "fees": FEES,
     "symbols": st.none() | st.frozensets(TEXT, max_size=4),
     "assets": st.lists(TEXT, max_size=4).map(tuple),
+    "changes": st.dictionaries(TEXT, st.tuples(st.none() | TEXT, st.none() | TEXT), max_size=3),
     **dict.fromkeys(("now", "conn", "seq", "code"), NS),
     **dict.fromkeys(("min_edge_bps", "margin_bps", "min_profit"), MONEY),
 }
 
 
 def _some(of: type[Any]) -> st.SearchStrategy[Any]:
-    """Any input of that kind; fields that are not named above are text."""
-    return st.builds(of, **{one.name: BY_NAME.get(one.name, TEXT) for one in msgspec.structs.fields(of)})
+    """Any input of that kind; fields that are not named above are whole numbers or text."""
+    fields = msgspec.structs.fields(of)
+    return st.builds(of, **{one.name: BY_NAME.get(one.name, NS if one.type is int else TEXT) for one in fields})
 
 
 @given(st.sampled_from(sorted(KINDS)).flatmap(lambda kind: _some(KINDS[kind])))
@@ -69,6 +71,7 @@ def test_the_bytes_are_those_of_the_schema() -> None:
         "pairs": ["symbols", "now"],
         "start_assets": ["desk_id", "assets", "now"],
         "thresholds": ["desk_id", "min_edge_bps", "margin_bps", "min_profit", "now"],
+        "settings_changed": ["version", "actor", "reason", "changes", "now"],
         "halt": ["reason", "actor", "now"],
         "resume": ["actor", "now"],
         "drain": ["now"],

@@ -17,8 +17,8 @@ from arbitrade_core.replay.statistics import LEAST, Interval, Window, interval
 
 PART_NS: Ns = 60_000_000_000
 """Shorter parts of the time depend too much on each other to tell anything."""
-MOST_PARTS = 240
-MOST_GROUPS = 1_000
+MOST_PARTS = 120
+MOST_GROUPS = 200
 """of plans that follow each other: more values than that take long and tell no more"""
 HOUR_NS: Ns = 3_600_000_000_000
 RESAMPLES = 1_000
@@ -60,19 +60,28 @@ def total(desk: DeskResult, parts: Parts, seed: int) -> Interval:
     return _honest(parts.sums(desk.earned), len(desk.earned), ONE, _chance(seed, desk.name, "total"))
 
 
-def per_hour(desk: DeskResult, parts: Parts, seed: int) -> Interval:
-    """Per recorded hour."""
-    hours = parts.hours or ONE
-    return _honest(parts.sums(desk.earned), len(desk.earned), hours, _chance(seed, desk.name, "hour"))
+def per_hour(found: Interval, parts: Parts) -> Interval:
+    """A total, per recorded hour."""
+
+    def each(value: Decimal) -> Decimal:
+        return ratio(value, parts.hours) if parts.hours else value
+
+    return replace(
+        found,
+        estimate=each(found.estimate),
+        low=None if found.low is None else each(found.low),
+        high=None if found.high is None else each(found.high),
+    )
 
 
-def per_plan(desk: DeskResult, seed: int) -> Interval:
-    """Per plan that ended; many plans are drawn in groups of neighbours."""
+def per_plan(desk: DeskResult, parts: Parts, seed: int) -> Interval:
+    """Per plan that ended; many plans are drawn in groups of neighbours. Plans of a few minutes tell of no others."""
     profits = [profit for _, _, profit in desk.earned]
     size = -(-len(profits) // MOST_GROUPS) or 1
     with exact():
         groups = [sum(profits[start : start + size], ZERO) for start in range(0, len(profits), size)]
-    return _honest(groups, len(profits), Decimal(max(1, len(profits))), _chance(seed, desk.name, "plan"))
+    found = _honest(groups, len(profits), Decimal(max(1, len(profits))), _chance(seed, desk.name, "plan"))
+    return found if len(parts.starts) >= LEAST else replace(found, low=None, high=None)
 
 
 def more(one: DeskResult, than: DeskResult, parts: Parts, seed: int) -> Interval:
@@ -90,7 +99,7 @@ def _honest(values: Sequence[Decimal], plans: int, per: Decimal, random: Random)
 
 
 def _chance(seed: int, *names: str) -> Random:
-    return Random("\0".join((str(seed), *names)))  # noqa: S311: drawn again, not secret
+    return Random("\0".join((str(seed), *names)))  # noqa: S311 - drawn again, not secret
 
 
 # --- in words -------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from arbitrade_core.money import BPS, ONE, ZERO, exact, nearest_decimals, ratio
 from arbitrade_core.replay.curves import Answer, Curve, fee_curve
 from arbitrade_core.replay.job import Fees
 from arbitrade_core.replay.report import words
-from arbitrade_core.replay.report.measured import Measured, first_crossing, meeting, places
+from arbitrade_core.replay.report.measured import Measured, first_crossing, meeting, places, surely
 from arbitrade_core.replay.report.shapes import ExecutorCurve, FeeFigures, Tier
 from arbitrade_core.replay.results import DeskResult
 
@@ -41,7 +41,9 @@ def figures(measured: Measured) -> FeeFigures:
     crossing = None if factor is None else first_crossing(factor.break_even.estimate)
     said = [
         None if tier is None else _tier_words(tier),
-        None if uniform_bps is None else f"as one taker fee for every leg it breaks even at about {places(uniform_bps)} bps",
+        None
+        if uniform_bps is None
+        else f"as one taker fee for every leg it breaks even at about {places(uniform_bps)} bps",
         None if factor is None else _factor_words(factor),
         _next_words(measured, following),
     ]
@@ -157,29 +159,32 @@ def _tier_words(curve: Curve) -> str:
             pays = f"it paid at no fee tier that was tried, down to {names[curve.points[0].at]}"
         case Answer.UNKNOWN:
             return "at which fee tier it pays cannot be said"
-    if any(point.result.low is None for point in curve.points):
-        return f"{pays}; too little data to say how sure that is"
-    return pays
+    return pays + surely(curve, lambda point: point.name)
 
 
 def _factor_words(curve: Curve) -> str:
     found = curve.break_even.estimate
     match found.answer:
         case Answer.WITHIN:
-            return f"multiplying all fees by one factor, it breaks even {meeting(found, lambda at: f'x{places(at)}')}"
+            pays = f"multiplying all fees by one factor, it breaks even {meeting(found, lambda at: f'x{places(at)}')}"
         case Answer.BEYOND_LAST:
-            return f"it earned even with all fees multiplied by {places(curve.points[-1].at)}"
+            pays = f"it earned even with all fees multiplied by {places(curve.points[-1].at)}"
         case Answer.BEFORE_FIRST:
-            return f"it did not earn even with all fees multiplied by {places(curve.points[0].at)}"
+            pays = f"it did not earn even with all fees multiplied by {places(curve.points[0].at)}"
         case Answer.UNKNOWN:
             return "the factor on fees at which it breaks even cannot be said"
+    return pays + surely(curve, lambda point: point.name)
 
 
 def _next_words(measured: Measured, tier: Tier | None) -> str:
     if tier is None:
-        if measured.job.ladder:
-            return "no cheaper tier is known"
-        return "the schedule has no known ladder, so what the next tier is worth comes from the account"
+        ladder = measured.job.ladder
+        if not ladder:
+            return "the schedule has no known ladder: what the next tier is worth can only come from the account"
+        cheaper = min(taker_bps(step.fees, measured.symbols)[0] or ZERO for step in ladder)
+        own_bps, _ = taker_bps(measured.job.fees, measured.symbols)
+        known = own_bps is not None and cheaper < own_bps
+        return "cheaper tiers are known, and none was measured" if known else "no cheaper tier is known"
     asset = measured.headline.valuation_asset
     sure = words.between(tier.more_valued, asset)
     return (

@@ -13,6 +13,7 @@ from arbitrade_core.replay.results import Coverage, MarketResult
 
 MOST_ROWS = 50
 MOST_PAIRS = 500
+_OLD_NS: Ns = 30 * 86_400_000_000_000
 _SECRET = re.compile(r"KEY|SECRET|PASSWORD|TOKEN|DATABASE_URL|CREDENTIAL")
 
 
@@ -102,20 +103,23 @@ def cautions(job: JobSpec, found: Grounds) -> list[str]:
     elif coverage.share < 1:
         gaps = len(coverage.gaps.rows) + coverage.gaps.left_out
         said.append(
-            f"{words.share(coverage.share)} of the range was recorded; the rest, {words.count(gaps, 'gap')}, counts for "
-            f"nothing"
+            f"{words.share(coverage.share)} of the range was recorded; the rest, {words.count(gaps, 'gap')}, "
+            f"counts for nothing"
         )
     if coverage.pairs_never_recorded:
         named = ", ".join(coverage.pairs_never_recorded[:5])
         more = len(coverage.pairs_never_recorded) - 5
         said.append(f"never recorded: {named}{f' and {more} more' if more > 0 else ''}")
     if found.checksums_bad:
-        said.append(f"{words.count(found.checksums_bad, 'checksum')} of {found.checksums_ok + found.checksums_bad:,} wrong")
+        said.append(
+            f"{words.count(found.checksums_bad, 'checksum')} of {found.checksums_ok + found.checksums_bad:,} wrong"
+        )
     if fees.age_at_range_ns < 0:
         said.append(
-            f"the fees are of {words.when(fees.as_of_ns)} UTC, after the range began: a substitute for those in force then"
+            f"the fees are of {words.when(fees.as_of_ns)} UTC, after the range began: a substitute for those in force "
+            f"then"
         )
-    elif fees.age_at_range_ns > 30 * 86_400_000_000_000:
+    elif fees.age_at_range_ns > _OLD_NS:
         said.append(f"the fees were {words.duration(fees.age_at_range_ns)} old when the range began")
     if Decimal(repr(found.jitter_ms)) > job.latency_ms:
         said.append(

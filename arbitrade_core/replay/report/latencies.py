@@ -4,7 +4,7 @@ import re
 from decimal import Decimal
 
 from arbitrade_core.replay.curves import Answer, Curve, latency_curve
-from arbitrade_core.replay.report.measured import Measured, meeting, places
+from arbitrade_core.replay.report.measured import Measured, meeting, places, surely
 from arbitrade_core.replay.report.shapes import ExecutorCurve
 from arbitrade_core.replay.results import DeskResult
 
@@ -37,6 +37,7 @@ def _words(curve: Curve) -> str:
             pays = "it earned at no latency that was tried"
         case Answer.UNKNOWN:
             pays = "where it stops to pay cannot be said"
+    pays += surely(curve, lambda point: f"{places(point.at)} ms")
     extrapolated = [point.at for point in curve.points if point.extrapolated]
     if extrapolated:
         pays += (

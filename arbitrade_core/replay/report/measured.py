@@ -7,15 +7,17 @@ Curves are measured, each point by a desk of its own (TRADING 34), told apart by
 from collections.abc import Callable
 from decimal import Decimal
 
-from arbitrade_core.replay.curves import Crossing, Root
+from arbitrade_core.money import nearest_decimals, plain
+from arbitrade_core.replay.curves import Crossing, Curve, Point, Root
 from arbitrade_core.replay.job import JobSpec
-from arbitrade_core.replay.report import certainty, words
+from arbitrade_core.replay.report import certainty
 from arbitrade_core.replay.report.certainty import Parts
 from arbitrade_core.replay.results import DeskResult, ReplayResult
 from arbitrade_core.replay.statistics import Interval
 
 HEADLINE = "headline"
 UNLIMITED = "unlimited"
+"""as `stage` names them; a report is read where no engine is"""
 _AS_SET = "as set"
 
 
@@ -79,5 +81,17 @@ def first_crossing(root: Root) -> Crossing | None:
     return next((None if crossing.idle else crossing for crossing in root.crossings), None)
 
 
+def surely(curve: Curve, name: Callable[[Point], str]) -> str:
+    """Where the whole interval lies above zero, as an addition to where the estimate does; empty: nothing to add."""
+    if any(point.result.low is None for point in curve.points):
+        return "; too little data to say how sure that is"
+    earned = [point for point in curve.points if point.result.estimate > 0]
+    sure = [point for point in earned if point.result.low is not None and point.result.low > 0]
+    if not earned or sure == earned:
+        return ""
+    return f"; with 95 % confidence only at {', '.join(map(name, sure))}" if sure else "; with 95 % confidence nowhere"
+
+
 def places(value: Decimal) -> str:
-    return words.plain(words.nearest_decimals(value, 2))
+    """A latency, fee or factor for eyes."""
+    return plain(nearest_decimals(value, 2))

@@ -63,8 +63,8 @@ class Earned(msgspec.Struct, frozen=True):
     """of trading P&L"""
     per_hour: Interval
     """recorded hours, gaps left out"""
-    per_plan: Interval
-    """of plans that ended"""
+    per_plan: Interval | None
+    """of plans that ended; None for the desks of curves"""
 
 
 class Holding(msgspec.Struct, frozen=True):
@@ -86,8 +86,8 @@ class Shortfall(msgspec.Struct, frozen=True):
     expected_valued: Decimal
     realised_valued: Decimal
     parts_valued: dict[str, Decimal]
-    """of completed plans: drift, depth, rounding, fee, partial; about, since each leg's part counts as the same share of
-    the plan's notional. Empty for other outcomes, where what did not fill says nothing about prices"""
+    """of completed plans: drift, depth, rounding, fee, partial; about, since each leg's part counts as the same
+    share of the plan's notional. Empty for other outcomes, where what did not fill says nothing about prices"""
 
 
 # --- tables ---------------------------------------------------------------------------------------------------
@@ -342,6 +342,8 @@ class SweepReport(msgspec.Struct, frozen=True, tag_field="kind", tag="sweep"):
     name: str
     asset: str
     answer: Answer
+    finding: Literal["nothing", "unproven", "found"]
+    """nothing: what the best earned is no more than luck gives; unproven: more, and something else speaks against it"""
     objective: str
     method: str
     searched: dict[str, str]
@@ -383,4 +385,3 @@ def read(data: bytes) -> AnyReport:
 
 def write(report: AnyReport) -> bytes:
     return msgspec.json.encode(report)
-

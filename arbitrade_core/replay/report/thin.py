@@ -12,6 +12,7 @@ from arbitrade_core.replay.report.shapes import Amount, Bars
 
 MOST_POINTS = 400
 MOST_BARS = 60
+_FEWEST_BARS = 8
 _TAIL = 100
 """one of so many values at each end may lie beyond the bars"""
 
@@ -44,8 +45,9 @@ def survival(found: Survival) -> Survival:
     return Survival(found.count, found.censored, found.level, kept, found.median_ns)
 
 
-def bars(values: Sequence[Decimal], most: int = MOST_BARS) -> Bars:
+def bars(values: Sequence[Decimal]) -> Bars:
     """A histogram with a round bar width; the outermost values on either side are only counted."""
+    most = min(MOST_BARS, max(_FEWEST_BARS, round(2 * math.sqrt(len(values)))))
     if not values:
         return Bars(Decimal(1), (), 0, 0)
     ordered = sorted(values)

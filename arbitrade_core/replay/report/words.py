@@ -67,6 +67,11 @@ def gain(value: Decimal | None, asset: str = "") -> str:
     return amount(value, asset, sign=True)
 
 
+def rate(found: Interval, asset: str = "") -> str:
+    """Per hour; a few minutes are not made into hours."""
+    return "unknown" if found.low is None else gain(found.estimate, asset)
+
+
 def between(found: Interval, asset: str = "") -> str:
     """`+1.00 to +3.00 USD`, or that it cannot be said."""
     if found.low is None or found.high is None:
@@ -84,7 +89,7 @@ def share(value: Decimal | float | None) -> str:
     if value is None:
         return "none"
     percent = Decimal(value) * 100
-    return f"{plain(nearest_decimals(percent, 1 if abs(percent) < 99.9 else 2))} %"
+    return f"{plain(nearest_decimals(percent, 1))} %"
 
 
 def count(value: int, one: str = "", many: str = "") -> str:
@@ -128,9 +133,19 @@ def chance(p: float) -> str:
     """A probability as `3 in 100`; never 0 and never certain."""
     if p < 0.001:  # noqa: PLR2004
         return "less than 1 in 1,000"
-    if p > 0.999:  # noqa: PLR2004
-        return "more than 999 in 1,000"
+    if p > 0.99:  # noqa: PLR2004
+        return "more than 99 in 100"
     return f"{p * 1000:.0f} in 1,000" if p < 0.01 else f"{p * 100:.0f} in 100"  # noqa: PLR2004
+
+
+def once_in(level: float) -> str:
+    """What lies beyond a bound of that level: `5 times in 100`."""
+    return f"{(1.0 - level) * 100:.0f} times in 100"
+
+
+def probability(p: float) -> str:
+    """Rounded down, and never certain."""
+    return "over 99 %" if p > 0.99 else "under 1 %" if p < 0.01 else f"{int(p * 100)} %"  # noqa: PLR2004
 
 
 def sentence(text: str) -> str:

@@ -16,7 +16,7 @@ from anyio.streams.text import TextReceiveStream
 from rich.console import Console
 
 from arbitrade_core import runtime
-from arbitrade_core.commands.console import JsonOption, configure_logging, print_json
+from arbitrade_core.commands.console import JsonOption, RecordOption, configure_logging, print_json
 from arbitrade_core.commands.shadow import ShadowOption, print_shadow, shadow_summary
 from arbitrade_core.composition import Loaded, core_settings
 from arbitrade_core.errors import ArbitradeError
@@ -38,6 +38,7 @@ def demo(  # noqa: PLR0917 - each is an option of the command line
     rate: Annotated[float, typer.Option(min=1, max=5000, help="Market events per second.")] = 300.0,
     mispricings_per_s: Annotated[float, typer.Option(min=0, max=50, help="Planted mispricings per second.")] = 2.0,
     shadow: ShadowOption = None,
+    record: RecordOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Watch the bot trade on paper against a simulated exchange. Nothing to configure, no network, no keys.
@@ -45,7 +46,7 @@ def demo(  # noqa: PLR0917 - each is an option of the command line
     The market is invented and its mispricings are planted: its profit says nothing about Kraken.
     """
     configure_logging(core_settings().log.model_copy(update={"level": "error"}))
-    session = runtime.start_loop(_demo, _Market(seed, pairs, rate, mispricings_per_s), seconds, shadow, as_json)
+    session = runtime.start_loop(_demo, _Market(seed, pairs, rate, mispricings_per_s), seconds, shadow, record, as_json)
     if as_json:
         about = {"seed": seed, "pairs": pairs, "notes": _notes(session)}
         print_json({**summary(session), **shadow_summary(session), **about})
@@ -74,10 +75,12 @@ def _notes(session: runtime.Session) -> list[str]:
     ]
 
 
-async def _demo(market: _Market, seconds: float | None, shadow: Path | None, quiet: bool) -> runtime.Session:
+async def _demo(
+    market: _Market, seconds: float | None, shadow: Path | None, record: bool | None, quiet: bool
+) -> runtime.Session:
     stop = anyio.Event()
     async with runtime.stop_on_signals(stop), _exchange(market) as url:
-        async with runtime.demo_session(partial(_configured, url), summary, shadow) as session:
+        async with runtime.demo_session(partial(_configured, url), summary, shadow, record) as session:
             with anyio.move_on_after(seconds):
                 await watch(session, stop, "arbitrade demo", _notes, Console(stderr=True, quiet=quiet))
         return session

@@ -42,6 +42,10 @@ class Tier:
     name: str
     published: str
     crypto: Rates
+    ladder: str | None = None
+    """whose step it is; None: what comes above it is not public"""
+    volume_usd: int = 0
+    """of 30 days, from which on it holds"""
 
 
 _LADDER_2024_03 = (
@@ -60,7 +64,9 @@ _LADDER_2024_03 = (
 )
 
 TIERS: dict[str, Tier] = {"tier-1": Tier("tier-1", "2026-07-09", Rates(Decimal(40), Decimal(80)))} | {
-    (name := f"2024-03/{volume_usd}"): Tier(name, "2024-03, until 2026-07", Rates(Decimal(maker), Decimal(taker)))
+    (name := f"2024-03/{volume_usd}"): Tier(
+        name, "2024-03, until 2026-07", Rates(Decimal(maker), Decimal(taker)), "2024-03", volume_usd
+    )
     for volume_usd, maker, taker in _LADDER_2024_03
 }
 """By name. What comes above tier-1 since 2026-07-09 is not public: it comes from the account."""

@@ -6,25 +6,26 @@ stay where they are as long as they are wanted. What one connection does is in `
 
 from collections import Counter, deque
 from collections.abc import Collection, Sequence
-from dataclasses import replace
 
-from arbitrade_core.domain import Ns, Pair, PairId, PairStatus, Severity
-from arbitrade_core.errors import ProtocolError
+from arbitrade_core.domain import Ns, Pair, PairId
 from arbitrade_core.events import BookUpdate, ConnId
-from arbitrade_core.spi import FeedPort
-from arbitrade_kraken.instrument import Listing, read_instruments
+from arbitrade_core.spi import CaptureReader, Feed, FeedPort
+from arbitrade_kraken.captures import FORMS
+from arbitrade_kraken.follower import KrakenFollower
 from arbitrade_kraken.link import Link, LinkPolicy
+from arbitrade_kraken.listings import Listings
 from arbitrade_kraken.protocol import ClockSample, Event, Instruments, Status
 from arbitrade_kraken.settings import KrakenSettings
+from arbitrade_kraken.writing import pong_frame
 
-WITHOUT_BOOK = frozenset({PairStatus.DELISTED, PairStatus.WORK_IN_PROGRESS, PairStatus.UNKNOWN})
-"""Statuses in which a book is not asked for. In every other one it is kept, to be there when trading resumes.
-"""
 _CLOCK_SAMPLES = 8
 
 
 class KrakenFeed:
-    """Implements `spi.Feed`. Feeding it bytes never raises; what Kraken does wrong is a `FeedPort.fault`."""
+    """Implements `spi.Feed` and `spi.Recordable`.
+
+    Feeding it bytes never raises; what Kraken does wrong is a `FeedPort.fault`.
+    """
 
     name = "kraken"
     _port: FeedPort
@@ -35,14 +36,16 @@ class KrakenFeed:
         self._policy = LinkPolicy(settings)
         self._links: list[Link] = []
         self._by_conn: dict[ConnId, Link] = {}
-        self._pairs: dict[str, Pair] = {}
-        self._ids: dict[str, PairId] = {}
-        self._symbols: dict[PairId, str] = {}
+        self._listings = Listings()
         self._wanted: frozenset[PairId] = frozenset()
         self._carrier: dict[str, Link] = {}
         self._clock: deque[ClockSample] = deque(maxlen=_CLOCK_SAMPLES)
-        self._announced: set[str] = set()
         self._left_over: Counter[str] = Counter()
+
+    @property
+    def depth(self) -> int:
+        """Levels a side of every book: the market keeps as many."""
+        return self._settings.depth
 
     @property
     def ignored(self) -> Counter[str]:
@@ -53,6 +56,8 @@ class KrakenFeed:
 
     def start(self, port: FeedPort, now: Ns) -> None:
         self._port = port
+        self._listings = Listings()
+        self._carrier.clear()
         self._links = [self._new_link(control=True)]
         self._links[0].pump(now)
 
@@ -66,9 +71,10 @@ class KrakenFeed:
         self._assign(now)
 
     def resync(self, pair: PairId, now: Ns) -> None:
-        link = self._carrier.get(self._symbols.get(pair, ""))
+        symbol = self._listings.symbols.get(pair, "")
+        link = self._carrier.get(symbol)
         if link is not None:
-            link.books.resync(self._symbols[pair], now)
+            link.books.resync(symbol, now)
             link.pump(now)
 
     def on_open(self, conn: ConnId, now: Ns) -> None:
@@ -88,6 +94,37 @@ class KrakenFeed:
             return ()
         return link.receive(data, now)
 
+    # --- recordings ---
+
+    def state(self, pairs: Collection[PairId], now: Ns) -> Sequence[tuple[ConnId, bytes]]:
+        """See `spi.Recordable`. With the listing goes a pong that nobody asked for, which tells a follower what the
+        clock offset was: that took pings to find, and what we send is in no recording."""
+        if not pairs:
+            return self._state_of_exchange(now)
+        frames: list[tuple[ConnId, bytes]] = []
+        for pair in pairs:
+            symbol = self._listings.symbols.get(pair, "")
+            link = self._carrier.get(symbol)
+            reader = None if link is None else link.books.live.get(symbol)
+            if link is not None and link.conn is not None and reader is not None:
+                frames.append((link.conn, reader.snapshot(symbol, self._port.book(pair))))
+        return frames
+
+    def _state_of_exchange(self, now: Ns) -> Sequence[tuple[ConnId, bytes]]:
+        conn = self._links[0].conn if self._links else None
+        if conn is None:
+            return ()
+        frames = self._listings.frames()
+        if self._clock:
+            frames.append(pong_frame(now + self._clock_offset_ns()))
+        return [(conn, frame) for frame in frames]
+
+    def follower(self) -> Feed:
+        return KrakenFollower(self._settings)
+
+    def captures(self) -> Sequence[CaptureReader]:
+        return FORMS
+
     # --- links ---
 
     def _new_link(self, *, control: bool = False) -> Link:
@@ -101,20 +138,16 @@ class KrakenFeed:
         """Bring the links in line with what is wanted and has a book."""
         if not self._links:
             return  # not started yet
-        wanted = {
-            symbol: pair_id
-            for symbol, pair_id in self._ids.items()
-            if pair_id in self._wanted and self._pairs[symbol].status not in WITHOUT_BOOK
-        }
+        wanted = self._listings.with_book(self._wanted)
         touched: list[Link] = []
         for symbol in [symbol for symbol in self._carrier if symbol not in wanted]:
             link = self._carrier.pop(symbol)
-            link.books.drop(symbol, now)
+            link.drop(symbol, now)
             touched.append(link)
         for symbol, pair_id in wanted.items():
             if symbol not in self._carrier:
                 self._carrier[symbol] = link = self._roomy_link()
-                link.books.add(pair_id, self._pairs[symbol], now)
+                link.add(pair_id, self._listings.pairs[symbol], now)
                 touched.append(link)
         for link in dict.fromkeys(touched):
             if link.books.size == 0 and link is not self._links[0]:
@@ -133,66 +166,30 @@ class KrakenFeed:
 
     # --- what Kraken says ---
 
+    def _clock_offset_ns(self) -> int:
+        return min(self._clock, key=lambda sample: sample.round_trip_ns).offset_ns
+
     def _on_event(self, event: Event, now: Ns) -> None:
         match event:
             case Status():
-                self._on_status(event, now)
+                self._policy.calm = event.system != "online"
+                self._listings.status(event, self._port, now)
             case ClockSample():
                 self._clock.append(event)
-                best = min(self._clock, key=lambda sample: sample.round_trip_ns)
-                self._port.clock_offset(best.offset_ns)
+                self._port.clock_offset(self._clock_offset_ns())
             case Instruments():
                 self._on_instruments(event, now)
             case _:
                 pass  # links keep the rest to themselves
 
-    def _on_status(self, status: Status, now: Ns) -> None:
-        self._policy.calm = status.system != "online"
-        self._port.exchange_status(status.system, now)
-        notices = [(Severity.WARNING, "feed.maintenance", f"Kraken announces: {text}") for text in status.maintenance]
-        notices += [(Severity.CRITICAL, "feed.emergency", f"Kraken reports: {text}") for text in status.emergency]
-        for severity, topic, text in notices:
-            if text not in self._announced:
-                self._announced.add(text)
-                self._port.alert(severity, topic, text, now)
-
     def _on_instruments(self, event: Instruments, now: Ns) -> None:
-        try:
-            listing = read_instruments(event.data)
-        except ProtocolError as error:
-            self._port.fault("malformed_instruments", str(error), now)
+        pairs = self._listings.instruments(event, self._port, now)
+        if pairs is None:
             self._links[0].restart(now)  # what it listed is unknown: only a new snapshot tells
-            return
-        for oddity in listing.oddities:
-            self._port.fault("unknown_pair_status", oddity, now)
-        if listing.assets:
-            self._port.list_assets(listing.assets)
-        self._list(self._changed(listing, event.snapshot, now), now)
+        elif pairs:
+            self._relist(pairs, now)
 
-    def _changed(self, listing: Listing, snapshot: bool, now: Ns) -> list[Pair]:
-        """Pairs that are new or differ from what we knew."""
-        pairs = {pair.symbol: pair for pair in listing.pairs}
-        for entry in listing.bad:
-            self._port.fault(
-                "malformed_instrument", f"{entry.symbol or 'an entry without a symbol'}: {entry.reason}", now
-            )
-            if entry.symbol in self._pairs:
-                # What it is now cannot be known: out of use until an entry can be read again.
-                pairs[entry.symbol] = replace(self._pairs[entry.symbol], status=PairStatus.UNKNOWN)
-        if snapshot:
-            for symbol, pair in self._pairs.items():
-                if symbol not in pairs:
-                    pairs[symbol] = replace(pair, status=PairStatus.DELISTED)
-        return [pair for symbol, pair in pairs.items() if self._pairs.get(symbol) != pair]
-
-    def _list(self, pairs: list[Pair], now: Ns) -> None:
-        if not pairs:
-            return
-        ids = self._port.list_pairs(pairs, now)
-        for pair, pair_id in zip(pairs, ids, strict=True):
-            self._pairs[pair.symbol] = pair
-            self._ids[pair.symbol] = pair_id
-            self._symbols[pair_id] = pair.symbol
+    def _relist(self, pairs: Sequence[Pair], now: Ns) -> None:
         touched: dict[Link, None] = {}
         for pair in pairs:
             link = self._carrier.get(pair.symbol)

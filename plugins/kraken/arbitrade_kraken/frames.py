@@ -19,7 +19,8 @@ from rich.table import Table
 
 from arbitrade_core.book import Book, BookSide
 from arbitrade_core.errors import ProtocolError
-from arbitrade_kraken.books import BookReader, KrakenBookUpdate, decimals_of, lexeme
+from arbitrade_kraken.books import BookReader, KrakenBookUpdate
+from arbitrade_kraken.captures import widest
 from arbitrade_kraken.wire import (
     DECODE_ERRORS,
     Envelope,
@@ -79,15 +80,6 @@ class _PairBook:
 def _rescale(side: BookSide, price_factor: int, qty_factor: int) -> None:
     levels = [(ticks * price_factor, lots * qty_factor) for ticks, lots in side.levels()]
     side.replace(levels, max(1, len(levels)))
-
-
-def _widest(book: LexemeBook) -> tuple[int, int]:
-    """Decimals of prices and of quantities in a message. Raises ProtocolError for what is no number."""
-    levels = [*book.bids, *book.asks]
-    return (
-        max((decimals_of(lexeme(level.price)) for level in levels), default=0),
-        max((decimals_of(lexeme(level.qty)) for level in levels), default=0),
-    )
 
 
 class Check:
@@ -167,7 +159,7 @@ class Check:
             self._depths[str(result.get("symbol"))] = result["depth"]
 
     def _slow_book(self, book: LexemeBook, *, snapshot: bool) -> None:
-        price_decimals, qty_decimals = _widest(book)
+        price_decimals, qty_decimals = widest(book)
         pair = self._pairs.get(book.symbol)
         if pair is None:
             if not snapshot:

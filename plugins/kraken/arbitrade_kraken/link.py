@@ -5,13 +5,13 @@ connection carries are in `subscriptions.py`.
 """
 
 from collections.abc import Callable, Sequence
-from typing import assert_never
+from typing import assert_never, override
 
-from arbitrade_core.domain import Ns, Severity
+from arbitrade_core.domain import Ns, Pair, PairId, Severity
 from arbitrade_core.events import BookUpdate, ConnId
 from arbitrade_core.spi import FeedPort
 from arbitrade_kraken import protocol as wire_events
-from arbitrade_kraken.books import Levels
+from arbitrade_kraken.hearing import Hearing
 from arbitrade_kraken.pacing import (
     MILLISECOND,
     SECOND,
@@ -21,10 +21,10 @@ from arbitrade_kraken.pacing import (
     TokenBucket,
     worth_telling,
 )
-from arbitrade_kraken.protocol import Event, Protocol
+from arbitrade_kraken.protocol import Answer, Event, Protocol
 from arbitrade_kraken.settings import KrakenSettings
-from arbitrade_kraken.subscriptions import RESYNC_DELAYS_NS, Stage, Subscriptions
-from arbitrade_kraken.wire import DECODE_ERRORS, WireBook, decode_book_frame
+from arbitrade_kraken.subscriptions import RESYNC_DELAYS_NS, Stage, Subscription, Subscriptions
+from arbitrade_kraken.trades import TradeSubscriptions
 
 RECONNECT_DELAYS_NS: Sequence[Ns] = (0, SECOND // 4, SECOND // 2, SECOND, 2 * SECOND, 5 * SECOND)
 """At once a handful of times with growing delay, then at most once per 5 s (PROTOCOL 1.1)."""
@@ -47,7 +47,7 @@ class LinkPolicy:
         """operators know that the budget is used up until then"""
 
 
-class Link:
+class Link(Hearing[Subscription]):
     """Books of up to `symbols_per_socket` pairs; the control link carries the instrument channel too."""
 
     def __init__(
@@ -59,16 +59,12 @@ class Link:
         *,
         control: bool,
     ) -> None:
-        self.books = Subscriptions(port, policy.settings, self._read_slowly)
-        self.conn: ConnId | None = None
-        self._live = self.books.live
-        self._frame = b""
-        """the newest that was handed over unread"""
-        self._port = port
+        self.books = Subscriptions(port, policy.settings, self.read_slowly)
+        super().__init__(port, self.books, on_event)
+        self._trades = TradeSubscriptions(policy.settings)
         self._policy = policy
         self._settings = policy.settings
         self._on_connect = on_connect
-        self._on_event = on_event
         self._control = control
         self._instrument_due: Ns | None = 0 if control else None
         self._instrument_backoff = Backoff(RESYNC_DELAYS_NS[1:])
@@ -77,7 +73,6 @@ class Link:
         self._backoff = Backoff(RECONNECT_DELAYS_NS)
         self._open = False
         self._opened_at: Ns = 0
-        self._heard_at: Ns = 0
         self._ping_due: Ns = 0
         self._connect_due: Ns | None = 0
         """when to connect, while there is no connection; None: never again"""
@@ -88,6 +83,16 @@ class Link:
         return Protocol(self._settings.depth, self._settings.ack_timeout_ms * MILLISECOND)
 
     # --- what the feed asks for ---
+
+    def add(self, pair_id: PairId, pair: Pair, now: Ns) -> None:
+        """Carry this pair, from the next `pump` on."""
+        self.books.add(pair_id, pair, now)
+        self._trades.add(pair.symbol, now)
+
+    def drop(self, symbol: str, now: Ns) -> None:
+        """Carry it no longer."""
+        self.books.drop(symbol, now)
+        self._trades.drop(symbol, now)
 
     def restart(self, now: Ns) -> None:
         """Give up the connection and make a new one."""
@@ -117,6 +122,7 @@ class Link:
         self.conn = None
         self._open = False
         self.books.lost(now)
+        self._trades.lost(now)
         if self._connect_due is not None:
             self._plan_reconnect(code, reason, now)
             self.pump(now)
@@ -173,76 +179,52 @@ class Link:
 
     # --- frames ---
 
-    def receive(self, data: bytes, now: Ns) -> Sequence[BookUpdate]:
-        """A frame: updates for the market, already in its units. Never raises."""
-        self._heard_at = now
-        try:
-            frame = decode_book_frame(data)
-        except DECODE_ERRORS:
-            return self._receive_slowly(data, now)
-        books = frame.data
-        if frame.type == "update" and len(books) == 1:
-            # What nearly every frame is: one book that is live.
-            book = books[0]
-            reader = self._live.get(book.symbol)
-            if reader is not None:
-                self._frame = data
-                return (reader.quote(book),)
-        return self._receive_books(books, data, frame.type == "snapshot", now)
+    @override
+    def _events(self, data: bytes, now: Ns) -> Sequence[Event]:
+        return self._protocol.receive(data, now)
 
-    def _receive_books(self, read: list[WireBook], data: bytes, snapshot: bool, now: Ns) -> Sequence[BookUpdate]:
-        books = self.books
-        updates: list[BookUpdate] = []
-        for book in read:
-            subscription = books.listening(book.symbol, snapshot, now)
-            if subscription is None:
-                continue
-            update = subscription.reader.read(book, snapshot)
-            if update is None:
-                return self._receive_slowly(data, now)
-            if snapshot:
-                books.went_live(subscription, self.conn, now)
-            updates.append(update)
-        return updates
-
-    def _receive_slowly(self, data: bytes, now: Ns) -> Sequence[BookUpdate]:
-        updates: list[BookUpdate] = []
-        for event in self._protocol.receive(data, now):
-            self._handle(event, data, updates, now)
+    @override
+    def _after(self, now: Ns) -> None:
         self.pump(now)
-        return updates
 
-    def _read_slowly(self) -> Levels | None:
-        """Its levels could not be read from doubles: now exactly, or it is a fault of the pair it names."""
-        updates = self._receive_slowly(self._frame, self._heard_at)
-        return (updates[0].bids, updates[0].asks) if updates else None
-
+    @override
     def _handle(self, event: Event, data: bytes, updates: list[BookUpdate], now: Ns) -> None:
-        match event:
-            case wire_events.SlowBook():
-                read = [self.books.read_exactly(book, event.snapshot, self.conn, now) for book in event.books]
-                updates += [update for update in read if update is not None]
-            case wire_events.Fault():
-                self._port.fault(event.kind, event.detail, now)
-                if event.kind in ("malformed_frame", "unknown_message"):
-                    self.books.blame(data, event.kind, now)
+        if isinstance(event, wire_events.Instruments) and event.snapshot:
+            self._instrument_due = None
+            self._instrument_backoff.reset()
+        super()._handle(event, data, updates, now)
+
+    @override
+    def _answered(self, answer: Answer, now: Ns) -> None:
+        if not isinstance(answer, wire_events.Warned) and answer.channel == "trade":
+            self._answered_about_trades(answer, now)
+            return
+        match answer:
             case wire_events.Subscribed():
-                if event.symbol is not None:
-                    self.books.subscribed(event.symbol, now)
+                if answer.symbol is not None:
+                    self.books.subscribed(answer.symbol, now)
             case wire_events.Unsubscribed():
-                self.books.unsubscribed(event.symbol, now)
+                self.books.unsubscribed(answer.symbol, now)
             case wire_events.Refused():
-                self._refused(event, now)
+                self._refused(answer, now)
             case wire_events.Warned():
-                self._port.alert(Severity.WARNING, "feed.warning", f"Kraken warns: {event.text}", now)
-            case wire_events.Unread():
-                self.books.ignored[event.channel] += 1
-            case wire_events.Instruments():
-                self._instruments(event, now)
-            case wire_events.Status() | wire_events.ClockSample() | wire_events.Heartbeat():
-                self._on_event(event, now)
+                self._port.alert(Severity.WARNING, "feed.warning", f"Kraken warns: {answer.text}", now)
             case _:
-                assert_never(event)
+                assert_never(answer)
+
+    def _answered_about_trades(
+        self, answer: wire_events.Subscribed | wire_events.Unsubscribed | wire_events.Refused, now: Ns
+    ) -> None:
+        if answer.symbol is None:
+            return  # requests for trades name symbols, and what is refused without one is refused for each of them
+        match answer:
+            case wire_events.Subscribed():
+                self._trades.subscribed(answer.symbol, now)
+            case wire_events.Unsubscribed():
+                self._trades.unsubscribed(answer.symbol, now)
+            case wire_events.Refused():
+                self._port.fault(f"trade_{answer.method}_refused", f"{answer.symbol}: {answer.error}", now)
+                self._trades.refused(answer.symbol, answered=answer.answered, now=now)
 
     def _refused(self, event: wire_events.Refused, now: Ns) -> None:
         symbol, error = event.symbol, event.error
@@ -256,12 +238,6 @@ class Link:
             self.books.unsubscribed(symbol, now)
         else:
             self.books.refused(symbol, error, answered=event.answered, now=now)
-
-    def _instruments(self, event: wire_events.Instruments, now: Ns) -> None:
-        if event.snapshot:
-            self._instrument_due = None
-            self._instrument_backoff.reset()
-        self._on_event(event, now)
 
     # --- time ---
 
@@ -299,6 +275,8 @@ class Link:
             message = self._protocol.unsubscribe(symbols, now)
         if message is None and (symbols := self.books.due(Stage.QUEUED, Stage.SUBSCRIBING, now)):
             message = self._protocol.subscribe(symbols, now)
+        if message is None and (trades := self._trades.due(now)):
+            message = self._protocol.trades(*trades, now)
         if message is not None:
             self._bucket.take(now)
         return message
@@ -340,7 +318,9 @@ class Link:
             return self._connect_due
         if not self._open:
             return self._dead_at()
-        send_at = _first(self._next_ping(), self._instrument_due, self.books.next_due(_TO_SEND))
+        send_at = _first(
+            self._next_ping(), self._instrument_due, self.books.next_due(_TO_SEND), self._trades.next_due()
+        )
         return _first(
             max(send_at, self._bucket.ready_at()),
             self._dead_at(),

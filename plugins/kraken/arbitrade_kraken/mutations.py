@@ -19,6 +19,7 @@ from typing import Any
 
 import orjson
 
+from arbitrade_core.book import Book
 from arbitrade_core.clock import Timers
 from arbitrade_core.domain import Asset, Ns, Pair, PairId, Severity
 from arbitrade_core.events import ConnId
@@ -74,6 +75,9 @@ class Rig:
 
     def list_pairs(self, pairs: Sequence[Pair], now: Ns) -> list[PairId]:
         return [self.market.list_pair(pair)[0] for pair in pairs]
+
+    def book(self, pair: PairId) -> Book:
+        return self.market.books[pair]
 
     def carried_by(self, pair: PairId, conn: ConnId | None, now: Ns) -> None:
         self.market.carried_by(pair, conn)

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from pydantic import BaseModel
 
 from arbitrade_core.domain import FeeSnapshot, Ns, Pair
+from arbitrade_core.errors import SettingsError
 from arbitrade_core.hooks import FeeSource, Finding, Grade, PluginContext, hookimpl
 from arbitrade_core.spi import Feed
 from arbitrade_kraken.feed import KrakenFeed
@@ -14,6 +15,11 @@ from arbitrade_kraken.rest import KrakenRest, RestError
 from arbitrade_kraken.settings import KrakenSettings
 
 ARBITRADE_API = 1
+
+KEY_WHERE_IT_TRADES = (
+    "ARBITRADE_KRAKEN__FEE_KEY or ..._FEE_SECRET is set for a bot, which must not hold the key: keep both in files"
+    " (ARBITRADE_KRAKEN__FEE_KEY_FILE, ARBITRADE_KRAKEN__FEE_SECRET_FILE), or give them to `arbitrade fees fetch` alone"
+)
 
 _ROUND_TRIPS = 3
 _CLOCK_LIMIT_S = 2.0
@@ -27,6 +33,8 @@ def register_settings() -> type[BaseModel]:
 
 @hookimpl
 def register_feeds(ctx: PluginContext[KrakenSettings]) -> list[Feed]:
+    if ctx.settings.fee_key is not None or ctx.settings.fee_secret is not None:
+        raise SettingsError([KEY_WHERE_IT_TRADES])
     return [KrakenFeed(ctx.settings)]
 
 
@@ -38,6 +46,9 @@ class FeesWhenAsked:
 
     def snapshot(self, pairs: Sequence[Pair], now: Ns) -> FeeSnapshot:
         return KrakenFees(self._settings).snapshot(pairs, now)
+
+    def ladder(self, pairs: Sequence[Pair], now: Ns) -> Sequence[tuple[str, FeeSnapshot]]:
+        return KrakenFees(self._settings).ladder(pairs, now)
 
 
 @hookimpl

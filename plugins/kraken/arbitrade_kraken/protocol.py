@@ -45,9 +45,10 @@ class ClockSample:
 
 @dataclass(frozen=True, slots=True)
 class Subscribed:
-    """Kraken confirmed one symbol's book, or the instrument channel (symbol None)."""
+    """Kraken confirmed one symbol's channel, or the instrument channel (symbol None)."""
 
     symbol: str | None
+    channel: str = "book"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,7 @@ class Unsubscribed:
     """Data of this symbol that arrives from here on belongs to a later subscription."""
 
     symbol: str
+    channel: str = "book"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,7 @@ class Refused:
     error: str
     answered: bool = True
     """False: no answer in time, so the request may have been carried out all the same"""
+    channel: str = "book"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,12 +123,16 @@ type Event = (
     | Fault
 )
 
+type Answer = Subscribed | Unsubscribed | Refused | Warned
+"""Events that answer a request."""
+
 # --- requests under way -------------------------------------------------------------------------------------
 
 
 @dataclass(slots=True)
 class _Request:
     method: str
+    channel: str
     waiting: dict[str | None, None]
     """symbols not answered yet, in the order asked; the instrument channel counts as the symbol None"""
     deadline: Ns
@@ -147,13 +154,17 @@ class Protocol:
     # --- out ---
 
     def subscribe(self, symbols: Sequence[str], now: Ns) -> bytes:
-        return wire.book_request("subscribe", symbols, self._depth, self._ask("subscribe", symbols, now))
+        return wire.book_request("subscribe", symbols, self._depth, self._ask("subscribe", "book", symbols, now))
 
     def unsubscribe(self, symbols: Sequence[str], now: Ns) -> bytes:
-        return wire.book_request("unsubscribe", symbols, self._depth, self._ask("unsubscribe", symbols, now))
+        return wire.book_request("unsubscribe", symbols, self._depth, self._ask("unsubscribe", "book", symbols, now))
+
+    def trades(self, method: str, symbols: Sequence[str], now: Ns) -> bytes:
+        """Subscribe to or unsubscribe from trades."""
+        return wire.trade_request(method, symbols, self._ask(method, "trade", symbols, now))
 
     def subscribe_instrument(self, now: Ns) -> bytes:
-        return wire.instrument_request(self._ask("subscribe", [None], now))
+        return wire.instrument_request(self._ask("subscribe", "instrument", [None], now))
 
     def ping(self, now: Ns) -> bytes:
         self._last_id += 1
@@ -164,10 +175,10 @@ class Protocol:
     def ping_pending(self) -> bool:
         return bool(self._pings)
 
-    def _ask(self, method: str, symbols: Iterable[str | None], now: Ns) -> int:
+    def _ask(self, method: str, channel: str, symbols: Iterable[str | None], now: Ns) -> int:
         self._last_id += 1
         waiting = dict.fromkeys(symbols)
-        self._requests[self._last_id] = _Request(method, waiting, now + self._ack_timeout_ns)
+        self._requests[self._last_id] = _Request(method, channel, waiting, now + self._ack_timeout_ns)
         return self._last_id
 
     # --- time ---
@@ -222,14 +233,14 @@ class Protocol:
         result = envelope.result if isinstance(envelope.result, dict) else {}
         symbol = result.get("symbol", envelope.symbol)
         symbol = symbol if isinstance(symbol, str) else None
-        instrument = result.get("channel") == "instrument"
-        request = self._request_of(envelope, symbol, instrument)
+        channel = result.get("channel")
+        request = self._request_of(envelope, symbol, channel if isinstance(channel, str) else None)
         if request is None:
             if isinstance(envelope.error, str):
                 return [Fault("unmatched_rejection", f"{envelope.error} (symbol {symbol or 'not named'})")]
             return [Fault("unmatched_answer", _excerpt(data))]
         error = self._why_failed(envelope, result, request)
-        if symbol is None and not (instrument or None in request.waiting):
+        if symbol is None and None not in request.waiting:
             if error is None:
                 return [Fault("unmatched_answer", _excerpt(data))]
             return self._refuse_unnamed(request, error)
@@ -237,23 +248,26 @@ class Protocol:
         self._forget_answered()
         events: list[Event] = [Warned(str(text)) for text in _list(result.get("warnings"))]
         if error is not None:
-            events.append(Refused(request.method, symbol, error))
+            events.append(Refused(request.method, symbol, error, channel=request.channel))
         elif request.method == "unsubscribe" and symbol is not None:
-            events.append(Unsubscribed(symbol))
+            events.append(Unsubscribed(symbol, request.channel))
         else:
-            events.append(Subscribed(symbol))
+            events.append(Subscribed(symbol, request.channel))
         return events
 
-    def _request_of(self, envelope: wire.Envelope, symbol: str | None, instrument: bool) -> _Request | None:
-        """By req_id; an answer without one goes to the oldest request of that method that waits for the symbol."""
+    def _request_of(self, envelope: wire.Envelope, symbol: str | None, channel: str | None) -> _Request | None:
+        """By req_id; an answer without one goes to the oldest request of that method that waits for the symbol, on that
+        channel if it names one: rejections do not."""
         if isinstance(envelope.req_id, int):
             request = self._requests.get(envelope.req_id)
             if request is None or request.method != envelope.method:
                 return None
             return request if symbol is None or symbol in request.waiting else None
-        unnamed = symbol is None and not instrument
+        unnamed = symbol is None and channel != "instrument"
         for request in self._requests.values():
-            if request.method == envelope.method and (unnamed or symbol in request.waiting):
+            if request.method != envelope.method or channel not in (None, request.channel):
+                continue
+            if unnamed or symbol in request.waiting:
                 return request
         return None
 
@@ -262,7 +276,7 @@ class Protocol:
         if envelope.success is not True:
             return envelope.error if isinstance(envelope.error, str) else f"success is {envelope.success!r}"
         depth = result.get("depth", self._depth)
-        if request.method == "subscribe" and depth != self._depth:
+        if (request.method, request.channel) == ("subscribe", "book") and depth != self._depth:
             return f"confirmed depth {depth!r} instead of {self._depth}"
         return None
 
@@ -281,9 +295,46 @@ class Protocol:
             del self._requests[req_id]
 
 
+def overheard(data: bytes, depth: int, now: Ns) -> list[Event]:
+    """Any frame but a book frame of the fast path, whoever asked for it. Of answers, those that say what is carried."""
+    try:
+        envelope = wire.decode_envelope(data)
+    except wire.DECODE_ERRORS as error:
+        return [Fault("malformed_frame", f"{error}: {_excerpt(data)}")]
+    if envelope.channel is not None:
+        return _from_channel(envelope.channel, envelope, data)
+    match envelope.method:
+        case "pong":
+            return [_unasked_pong(envelope, now)]
+        case "subscribe" | "unsubscribe" if envelope.success is True:
+            return [_overheard_yes(envelope, depth)]
+        case str():
+            return [Unread("answer")]
+        case _:
+            return [Fault("unknown_message", _excerpt(data))]
+
+
+def _overheard_yes(envelope: wire.Envelope, depth: int) -> Event:
+    result = envelope.result if isinstance(envelope.result, dict) else {}
+    symbol = result.get("symbol")
+    if result.get("channel") != "book" or not isinstance(symbol, str):
+        return Unread("answer")
+    if result.get("depth", depth) != depth:
+        return Fault("other_depth", f"{symbol} was recorded at depth {result['depth']!r}, and this bot reads {depth}")
+    return Subscribed(symbol) if envelope.method == "subscribe" else Unsubscribed(symbol)
+
+
+def _unasked_pong(envelope: wire.Envelope, now: Ns) -> ClockSample | Heartbeat:
+    """See `writing.pong_frame`. Of another pong nobody knows when its ping left."""
+    came, left = wire.parse_time_ns(envelope.time_in), wire.parse_time_ns(envelope.time_out)
+    if envelope.req_id is not None or came is None or came != left:
+        return Heartbeat()
+    return ClockSample(came - now, 0)
+
+
 def _all_refused(request: _Request, otherwise: str, *, answered: bool) -> list[Event]:
     error = "; ".join(dict.fromkeys(request.errors)) or otherwise
-    return [Refused(request.method, symbol, error, answered) for symbol in request.waiting]
+    return [Refused(request.method, symbol, error, answered, request.channel) for symbol in request.waiting]
 
 
 def _from_channel(channel: object, envelope: wire.Envelope, data: bytes) -> list[Event]:

@@ -1,4 +1,4 @@
-"""Kraken's public REST interface, as far as `doctor` asks it (PROTOCOL 3.2, 3.3).
+"""Kraken's public REST interface, as far as `doctor` and `fees fetch` ask it (PROTOCOL 3.2, 3.3).
 
 HTTP 200 also carries errors; 5xx and HTML come from the front, not the exchange. All of it ends in one error
 type. `assetVersion=1` makes names match those of WebSocket v2 (BTC, not XXBT).
@@ -95,7 +95,7 @@ class _Pair(msgspec.Struct):
 
 def parse_asset_pairs(body: bytes, what: str = "AssetPairs") -> dict[str, RestPair]:
     """The body of an AssetPairs answer, by Kraken's name of the pair. Raises RestError."""
-    found = _result(body, dict[str, _Pair], what)
+    found = decoded(body, dict[str, _Pair], what)
     return {
         name: RestPair(
             name=name,
@@ -115,7 +115,8 @@ def parse_asset_pairs(body: bytes, what: str = "AssetPairs") -> dict[str, RestPa
     }
 
 
-def _result[T](body: bytes, shape: type[T], what: str) -> T:
+def decoded[T](body: bytes, shape: type[T], what: str) -> T:
+    """The result of an answer's body. Raises RestError: it is no answer, an error, or of another shape."""
     try:
         answer = msgspec.json.decode(body, type=_Answer)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -127,6 +128,13 @@ def _result[T](body: bytes, shape: type[T], what: str) -> T:
         return msgspec.json.decode(answer.result, type=shape)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RestError(f"{what}: the result is not as documented: {error}") from error
+
+
+def explain_transport(method: str, url: str, error: Exception) -> RestError:
+    """Why there was no answer."""
+    if isinstance(error, httpx2.TimeoutException):
+        return RestError(f"{method}: {url} did not answer in time ({type(error).__name__})")
+    return RestError(f"{method}: {url} cannot be reached: {error or type(error).__name__}")
 
 
 class KrakenRest:
@@ -146,27 +154,27 @@ class KrakenRest:
 
     async def time(self) -> ServerTime:
         body = await self._get("Time")
-        return ServerTime(_result(body, _Time, "Time").unixtime)
+        return ServerTime(decoded(body, _Time, "Time").unixtime)
 
     async def system_status(self) -> SystemStatus:
-        found = _result(await self._get("SystemStatus"), _Status, "SystemStatus")
+        found = decoded(await self._get("SystemStatus"), _Status, "SystemStatus")
         return SystemStatus(found.status, found.timestamp)
 
     async def assets(self) -> dict[str, RestAsset]:
-        found = _result(await self._get("Assets", assetVersion=1), dict[str, _Asset], "Assets")
+        found = decoded(await self._get("Assets", assetVersion=1), dict[str, _Asset], "Assets")
         return {name: RestAsset(name, row.altname, row.decimals, row.status) for name, row in found.items()}
 
-    async def asset_pairs(self) -> dict[str, RestPair]:
-        return parse_asset_pairs(await self._get("AssetPairs", assetVersion=1))
+    async def asset_pairs(self, *, new_names: bool = True) -> dict[str, RestPair]:
+        """By name; without `new_names` they are those of the private calls (XXBTZUSD)."""
+        version = {"assetVersion": 1} if new_names else {}
+        return parse_asset_pairs(await self._get("AssetPairs", **version))
 
     async def _get(self, method: str, **params: Any) -> bytes:
         url = f"{self._base_url}/public/{method}"
         try:
             answer = await self._client.get(url, params=params)
-        except httpx2.TimeoutException as error:
-            raise RestError(f"{method}: {url} did not answer in time ({type(error).__name__})") from error
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-            raise RestError(f"{method}: {url} cannot be reached: {error or type(error).__name__}") from error
+            raise explain_transport(method, url, error) from error
         if answer.status_code != _HTTP_OK:
             text = answer.content[:120].decode("utf-8", "replace")
             raise RestError(f"{method}: {url} answered HTTP {answer.status_code}: {text!r}")

@@ -4,7 +4,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from arbitrade_core.domain import FeeCurrency
 
@@ -30,6 +30,11 @@ class KrakenSettings(BaseModel):
     depth: Literal[10, 25, 100, 500, 1000] = Field(
         default=10,
         description="Levels a side to subscribe to. The checksum proves the ten best, whatever the depth.",
+    )
+    trades: bool = Field(
+        default=False,
+        description="Also subscribe to the trades of the pairs carried, so that recordings hold them. "
+        "Nothing trades by them.",
     )
     symbols_per_socket: int = Field(default=200, ge=1, le=1000, description="Most books carried by one connection.")
     symbols_per_message: int = Field(default=100, ge=1, le=1000, description="Most symbols in one subscribe request.")
@@ -104,6 +109,16 @@ class KrakenSettings(BaseModel):
         description="Which asset pays the fee. Kraken's documentation and the fills seen disagree for sells; "
         "fills showed the quote asset. `either` reckons with the worse of the two.",
     )
+    fee_key: SecretStr | None = Field(
+        default=None,
+        description="Query-only API key for `arbitrade fees fetch`. Give it to that command alone: a bot that is "
+        "started with it refuses.",
+    )
+    fee_secret: SecretStr | None = Field(default=None, description="The key's private part.")
+    fee_key_file: Path | None = Field(
+        default=None, description="File that holds the key instead, readable by its owner alone (mode 0600)."
+    )
+    fee_secret_file: Path | None = Field(default=None, description="File that holds the private part instead.")
 
     @model_validator(mode="after")
     def _one_source_of_fees(self) -> Self:
@@ -129,4 +144,11 @@ class KrakenSettings(BaseModel):
             self.fee_stable_taker_bps is not None or self.fee_pegged_taker_bps is not None
         ):
             raise ValueError("with fee_file, rates of all classes belong in the file: unset fee_stable_*, fee_pegged_*")
+        return self
+
+    @model_validator(mode="after")
+    def _one_place_of_the_key(self) -> Self:
+        for name in ("fee_key", "fee_secret"):
+            if getattr(self, name) is not None and getattr(self, f"{name}_file") is not None:
+                raise ValueError(f"{name} and {name}_file are both set: keep one")
         return self

@@ -4,20 +4,18 @@ A book is resynced strictly in sequence (unsubscribe, wait for the answer, subsc
 snapshot can never be one of the subscription before. While a pair waits, its messages are ignored and counted.
 """
 
-import re
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from arbitrade_core.domain import Ns, Pair, PairId, Severity
-from arbitrade_core.errors import ProtocolError
 from arbitrade_core.events import BookUpdate, ConnId
 from arbitrade_core.spi import FeedPort
 from arbitrade_kraken.books import BookReader, Levels
+from arbitrade_kraken.hearing import HeardBook, HeardBooks, grid
 from arbitrade_kraken.pacing import MILLISECOND, SECOND, SETTLED_NS, Backoff, worth_telling
 from arbitrade_kraken.settings import KrakenSettings
-from arbitrade_kraken.wire import DECODE_ERRORS, decode_lexeme_book
 
 RESYNC_DELAYS_NS: Sequence[Ns] = (
     0,
@@ -32,8 +30,6 @@ RESYNC_DELAYS_NS: Sequence[Ns] = (
 """Before fetching a book anew, by failures in a row."""
 REFUSED_DELAY_NS: Ns = 5 * SECOND
 """Least delay after a refusal in words."""
-_MOST_BLAMED = 5
-_SYMBOL = re.compile(rb'"symbol"\s*:\s*"([^"\\]{1,40})"')
 
 
 class Stage(Enum):
@@ -51,34 +47,26 @@ class Stage(Enum):
 
 
 @dataclass(slots=True, eq=False)
-class Subscription:
+class Subscription(HeardBook):
     """One pair's book on this link."""
 
-    id: PairId
-    pair: Pair
-    reader: BookReader
     stage: Stage
     due: Ns
-    backoff: Backoff
+    backoff: Backoff = field(default_factory=lambda: Backoff(RESYNC_DELAYS_NS))
     wanted: bool = True
     live_since: Ns = 0
     carried: bool = False
     """whether the market was told that this link carries the pair"""
 
 
-class Subscriptions:
+class Subscriptions(HeardBooks[Subscription]):
     """One link's pairs. What is due to be sent is asked for by `due`; answers and frames are told."""
 
     def __init__(self, port: FeedPort, settings: KrakenSettings, slowly: Callable[[], Levels | None]) -> None:
         """`slowly`: see `BookReader`."""
-        self.ignored: Counter[str] = Counter()
-        """books and frames that were left aside without being faults, by kind"""
-        self._port = port
+        super().__init__(port, {}, Counter())
         self._settings = settings
         self._slowly = slowly
-        self.by_symbol: dict[str, Subscription] = {}
-        self.live: dict[str, BookReader] = {}
-        """readers of the pairs in LIVE: all that nearly every frame needs to know"""
 
     @property
     def size(self) -> int:
@@ -89,9 +77,8 @@ class Subscriptions:
         """Carry this pair's book. One that is being dropped is taken back once unsubscribed."""
         known = self.by_symbol.get(pair.symbol)
         if known is None:
-            self.by_symbol[pair.symbol] = Subscription(
-                pair_id, pair, self._reader(pair_id, pair), Stage.QUEUED, now, Backoff(RESYNC_DELAYS_NS)
-            )
+            reader = self._reader(pair_id, pair)
+            self.by_symbol[pair.symbol] = Subscription(pair_id, pair, reader, Stage.QUEUED, now)
             return
         known.wanted = True
         if known.pair != pair:
@@ -115,14 +102,14 @@ class Subscriptions:
         subscription = self.by_symbol[pair.symbol]
         old = subscription.pair
         self._relist(subscription, pair)
-        if _grid(old) != _grid(pair) and subscription.stage in (Stage.SUBSCRIBING, Stage.LIVE):
+        if grid(old) != grid(pair) and subscription.stage in (Stage.SUBSCRIBING, Stage.LIVE):
             self._leave(subscription, now)
             self._port.quarantine(subscription.id, "its precision or increments changed", now)
         elif old.status is not pair.status and subscription.stage is Stage.QUEUED:
             subscription.due = now
 
     def _relist(self, subscription: Subscription, pair: Pair) -> None:
-        if _grid(subscription.pair) != _grid(pair):
+        if grid(subscription.pair) != grid(pair):
             subscription.reader = self._reader(subscription.id, pair)
         subscription.pair = pair
 
@@ -133,7 +120,6 @@ class Subscriptions:
             self._fail(subscription, "its book had to be fetched again", now)
 
     def listening(self, symbol: str, snapshot: bool, now: Ns) -> Subscription | None:
-        """The subscription whose book this is, when its messages are to be read now."""
         subscription = self.by_symbol.get(symbol)
         if subscription is None:
             self._port.fault("unknown_symbol", f"a book of {symbol[:40]!r}, which was not asked for", now)
@@ -143,50 +129,20 @@ class Subscriptions:
         self.ignored["before_snapshot" if subscription.stage is Stage.SUBSCRIBING else "resyncing"] += 1
         return None
 
-    def went_live(self, subscription: Subscription, conn: ConnId | None, now: Ns) -> None:
-        if subscription.stage is not Stage.LIVE:
-            subscription.stage = Stage.LIVE
-            subscription.live_since = now
-            self.live[subscription.pair.symbol] = subscription.reader
-        if not subscription.carried:
-            subscription.carried = True
-            self._port.carried_by(subscription.id, conn, now)
+    def restored(self, book: Subscription, update: BookUpdate, conn: ConnId | None, now: Ns) -> bool:
+        if book.stage is not Stage.LIVE:
+            book.stage = Stage.LIVE
+            book.live_since = now
+            self.live[book.pair.symbol] = book.reader
+        if not book.carried:
+            book.carried = True
+            self._port.carried_by(book.id, conn, now)
+        return True
 
-    def read_exactly(self, data: bytes, snapshot: bool, conn: ConnId | None, now: Ns) -> BookUpdate | None:
-        """A book by the slow path; None when it is not to be read, or cannot be: then the pair fetches anew."""
-        try:
-            book = decode_lexeme_book(data)
-        except DECODE_ERRORS as error:
-            self._port.fault("malformed_book", f"{error}: {data[:160].decode('utf-8', 'replace')}", now)
-            self.blame(data, "malformed_book", now)
-            return None
-        subscription = self.listening(book.symbol, snapshot, now)
-        if subscription is None:
-            return None
-        try:
-            update = subscription.reader.read_exactly(book, snapshot)
-        except ProtocolError as error:
-            self._port.fault("bad_level", f"{book.symbol}: {error}", now)
-            self._distrust(subscription, f"a message that cannot be true: {error}", now)
-            return None
-        if snapshot:
-            self.went_live(subscription, conn, now)
-        return update
-
-    def blame(self, data: bytes, kind: str, now: Ns) -> None:
-        """An unreadable frame may have held a change of the pair it names: its book is not to be trusted."""
-        names = dict.fromkeys(_SYMBOL.findall(data))
-        if len(names) > _MOST_BLAMED:
-            return  # a list of instruments, not a book
-        for name in names:
-            subscription = self.by_symbol.get(name.decode("utf-8", "replace"))
-            if subscription is not None:
-                self._distrust(subscription, f"a frame that names it could not be read ({kind})", now)
-
-    def _distrust(self, subscription: Subscription, reason: str, now: Ns) -> None:
-        if subscription.stage in (Stage.LIVE, Stage.SUBSCRIBING):
-            self._fail(subscription, reason, now)
-        self._port.quarantine(subscription.id, reason, now)
+    def distrust(self, book: Subscription, reason: str, now: Ns) -> None:
+        if book.stage in (Stage.LIVE, Stage.SUBSCRIBING):
+            self._fail(book, reason, now)
+        self._port.quarantine(book.id, reason, now)
 
     # --- answers ---
 
@@ -283,7 +239,3 @@ class Subscriptions:
 
     def _reader(self, pair_id: PairId, pair: Pair) -> BookReader:
         return BookReader(pair_id, pair.price_decimals, pair.qty_decimals, self._settings.depth, self._slowly)
-
-
-def _grid(pair: Pair) -> tuple[object, ...]:
-    return pair.price_decimals, pair.qty_decimals, pair.tick, pair.lot

@@ -104,6 +104,14 @@ def book_request(method: str, symbols: Sequence[str], depth: int, req_id: int) -
     return msgspec.json.encode({"method": method, "params": params, "req_id": req_id})
 
 
+def trade_request(method: str, symbols: Sequence[str], req_id: int) -> bytes:
+    """Subscribe to or unsubscribe from trades. Without a snapshot: that is of trades long gone (PROTOCOL 1.8)."""
+    params: dict[str, Any] = {"channel": "trade", "symbol": list(symbols)}
+    if method == "subscribe":
+        params["snapshot"] = False
+    return msgspec.json.encode({"method": method, "params": params, "req_id": req_id})
+
+
 def instrument_request(req_id: int) -> bytes:
     """Subscribe to assets and pairs, with a snapshot of all of them."""
     params = {"channel": "instrument", "snapshot": True}

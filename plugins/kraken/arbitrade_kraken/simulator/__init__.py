@@ -8,5 +8,6 @@ both follow the protocol. Layers, each importing only those above it:
     market, mispricing                 what happens to the books, and the planted opportunities
     session, exchange, control         the sans-I/O exchange: requests in, frames out, faults on demand
     stream, shape                      frames in bulk for benchmarks, and their measured shape
+    account, rest                      an account with a key and fees; REST on loopback, its private calls signed
     server, command                    the loopback server and its command line
 """

@@ -14,8 +14,10 @@ import typer
 
 from arbitrade_core.errors import ArbitradeError
 
+from .account import Account
 from .exchange import SimulatedExchange
 from .mispricing import MispricingPlan
+from .rest import RestFront, RestServer
 from .server import ExchangeServer
 from .universe import MAX_PAIRS, MIN_PAIRS
 
@@ -49,11 +51,16 @@ def simulate(  # noqa: PLR0917 - each is an option of the command line
     until_stdin_closes: Annotated[
         bool, typer.Option("--until-stdin-closes", help="End when standard input does: with who started it.")
     ] = False,
+    rest_port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="Serve REST too, with an account and its key; 0 takes any free port."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Say where it listens as one JSON object.")] = False,
 ) -> None:
     """Serve a seeded market over Kraken's public WebSocket protocol until Ctrl-C or SIGTERM.
 
-    The first line printed is the URL (or, with --json, an object with url, seed and pairs): then it is ready.
+    The first line printed is the URL (or, with --json, an object with url, seed and pairs): then it is ready. With
+    --rest-port, lines follow (or fields) that set the REST address and the simulated account's key.
     Its prices are invented and its mispricings planted: profits made on it say nothing about Kraken.
     """
     try:
@@ -61,7 +68,9 @@ def simulate(  # noqa: PLR0917 - each is an option of the command line
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     try:
-        asyncio.run(_serve(port, seed, pairs, rate, plan, planted_log, parent=until_stdin_closes, as_json=as_json))
+        asyncio.run(
+            _serve(port, rest_port, seed, pairs, rate, plan, planted_log, parent=until_stdin_closes, as_json=as_json)
+        )
     except ArbitradeError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from error
@@ -69,6 +78,7 @@ def simulate(  # noqa: PLR0917 - each is an option of the command line
 
 async def _serve(  # noqa: PLR0917 - what the command line said
     port: int,
+    rest_port: int | None,
     seed: int,
     pairs: int,
     rate: float,
@@ -94,10 +104,18 @@ async def _serve(  # noqa: PLR0917 - what the command line said
         loop = asyncio.get_running_loop()
         threading.Thread(target=_await_end_of_input, args=(loop, stop), daemon=True).start()
     server = ExchangeServer(exchange)
+    account = Account(seed)
+    rest = RestServer(RestFront(exchange, account))
     with _log_file(log) as file:
-        async with server.serving(port):
-            said = json.dumps({"url": server.url, "seed": seed, "pairs": pairs}) if as_json else server.url
-            typer.echo(said)
+        async with server.serving(port), nullcontext() if rest_port is None else rest.serving(rest_port):
+            private = {"rest_url": rest.url, "fee_key": account.key, "fee_secret": account.secret}
+            told = {} if rest_port is None else private
+            if as_json:
+                typer.echo(json.dumps({"url": server.url, "seed": seed, "pairs": pairs} | told))
+            else:
+                typer.echo(server.url)
+                for name, value in told.items():
+                    typer.echo(f"ARBITRADE_KRAKEN__{name.upper()}={value}")
             sys.stdout.flush()
             await (stop.wait() if file is None else _log_planted(exchange, file, stop))
 

@@ -1,0 +1,310 @@
+"""From what was asked to a job that is complete in itself: settings as they are now, fees resolved, data looked for.
+
+Whatever is wrong is told at once, and nothing is queued then. What is merely missing of the range is told as well, and
+kept with the job.
+"""
+
+import asyncio
+import difflib
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import anyio.to_thread
+from pydantic import ValidationError
+
+from arbitrade_core.backtests import fees as profiles
+from arbitrade_core.backtests.asked import Asked, JobRefused, Told, understood
+from arbitrade_core.backtests.bridge import Chunks
+from arbitrade_core.backtests.running import window_of
+from arbitrade_core.backtests.tools import Tools
+from arbitrade_core.composition import Loaded, load, own_parts
+from arbitrade_core.domain import Ns, Pair
+from arbitrade_core.errors import ArbitradeError, PluginError, SettingsError
+from arbitrade_core.replay.job import Fees, JobSpec
+from arbitrade_core.replay.results import Coverage
+from arbitrade_core.replay.stage import variables_of
+from arbitrade_core.replay.sweep.space import read_space, variable_name
+from arbitrade_core.settings.environment import instead_of_environment
+from arbitrade_core.storage.connect import Pool
+
+NOT_A_BACKTESTS = ("backtest", "data_dir", "database", "isolation", "log", "recording", "shadows")
+"""Sections and settings that are the process's."""
+OWN_OPTIONS = {
+    "trading.min_edge_bps": "--min-profit 5bps",
+    "trading.min_profit_valued": "--min-profit 0.05USD",
+    "trading.slippage_bps": "--slippage-bps",
+    "trading.pairs": "--pairs",
+    "paper.slippage_bps": "--slippage-bps",
+    "paper.latency_ms": "--latency-ms",
+    "paper.starting_balances": "--balance",
+    "plugins": "--plugins",
+}
+"""Settings that a job says by itself, and how."""
+ORIGIN = "the backtest"
+PLANTED = "The recorded market is simulated and its mispricings are planted: its profit says nothing about an exchange."
+_DESK = "backtest"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NO_FEES = Fees(id="none", source="none yet", as_of_ns=0, rates={})
+_MOST_NAMED = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """A job that may be queued."""
+
+    job: JobSpec
+    coverage: Coverage
+    notes: tuple[str, ...]
+    """what is missing of the data, and where the fees come from, for people"""
+    resources: dict[str, Any]
+    """how it is computed, which its result does not depend on"""
+
+
+async def resolve(asked: Asked, pool: Pool, tools: Tools, now: datetime) -> Resolved:
+    """Look up everything that the job depends on.
+
+    Raises:
+        JobRefused: with every problem.
+        SettingsError, PluginError: the settings of the environment are wrong by themselves.
+        StorageError: the database does not answer.
+    """
+    loaded = load()
+    problems: list[str] = []
+    told = understood(asked, loaded.core.trading.valuation_asset, now, problems)
+    profiles.known(asked.fees, problems)
+    found = await _range(asked, told, pool, tools, problems)
+    job = _draft(asked, told, found, _settings(loaded, told, problems), problems)
+    _check_settings(asked, job, problems)
+    if found is None:
+        raise JobRefused(problems)
+    coverage = await tools.coverage(pool, window_of(job), job.recording, job.pairs)
+    notes = _missing(asked, job, coverage, problems)
+    if not coverage.covered_ns:
+        raise JobRefused(problems)
+    pairs = await _listed(job, pool, tools, problems)
+    recorded = [one for number in coverage.recordings if (one := await tools.recorded(pool, number)) is not None]
+    if any(one.source == "demo" for one in recorded):
+        notes.append(PLANTED)
+    _check_pairs(asked, pairs, coverage, problems)
+    try:
+        profile = await profiles.resolve(asked.fees, loaded, pairs, pool, _ns(now), recorded)
+    except (SettingsError, PluginError) as error:
+        problems += error.problems if isinstance(error, SettingsError) else [str(error)]
+        raise JobRefused(problems) from error
+    notes += profile.notes
+    without = [symbol for symbol in asked.pairs or coverage.pairs if symbol not in profile.fees.rates]
+    if without:
+        notes.append(f"no fee is known for {_named(without)}: not traded")
+    if problems:
+        raise JobRefused(problems)
+    job = job.model_copy(update={"fees": profile.fees, "ladder": profile.ladder})
+    processes = asked.processes or loaded.core.backtest.processes
+    resources = {"processes": processes, "dask": asked.dask} if job.sweep is not None else {}
+    return Resolved(job, coverage, tuple(notes), resources)
+
+
+def about(job: JobSpec) -> dict[str, Any]:
+    """The spec without what is long."""
+    told: dict[str, Any] = job.model_dump(mode="json", exclude={"fees", "ladder"})
+    told["fees"] = {"id": job.fees.id, "source": job.fees.source, "pairs": len(job.fees.rates)}
+    told["ladder"] = [step.name for step in job.ladder]
+    return told
+
+
+# --- the range ------------------------------------------------------------------------------------------------------
+
+
+async def _range(
+    asked: Asked, told: Told, pool: Pool, tools: Tools, problems: list[str]
+) -> tuple[datetime, datetime] | None:
+    """What is replayed; None when that could not be told."""
+    start, end = told.start, told.end
+    if asked.recording is not None:
+        recorded = await tools.recorded(pool, asked.recording)
+        if recorded is None:
+            problems.append(
+                f"there is no recording {asked.recording}; `arbitrade recordings list` shows those there are"
+            )
+            return None
+        # Microseconds: the last one, wherever in it the recording ends, is inside.
+        first, last = _at(recorded.start_ns), _at(recorded.end_ns + 1_000)
+        start, end = max(start or first, first), min(end or last, last)
+        if end <= start:
+            problems.append(
+                f"recording {asked.recording} holds {first:%Y-%m-%d %H:%M:%S} to {last:%Y-%m-%d %H:%M:%S} UTC, and "
+                "nothing of the range"
+            )
+            return None
+    if start is None or end is None or end <= start:
+        return None
+    return start, end
+
+
+def _ns(at: datetime) -> Ns:
+    since = at - _EPOCH
+    return (since.days * 86_400 + since.seconds) * 1_000_000_000 + since.microseconds * 1_000
+
+
+def _at(at_ns: Ns) -> datetime:
+    return _EPOCH + timedelta(microseconds=at_ns // 1_000)
+
+
+# --- settings -------------------------------------------------------------------------------------------------------
+
+
+def _settings(loaded: Loaded, told: Told, problems: list[str]) -> dict[str, str]:
+    """The operator's as they are, and what the job says otherwise. No secrets, and nothing of the process's own."""
+    given = loaded.settings.given.values
+    kept = {
+        variable.name: given[variable.name]
+        for variable in loaded.settings.variables
+        if variable.name in given and not variable.secret and variable.path[0] not in NOT_A_BACKTESTS
+    }
+    for path, value in told.settings.items():
+        if path in OWN_OPTIONS:
+            problems.append(f"--set {path}: a backtest has its own option for that: {OWN_OPTIONS[path]}")
+        elif path.partition(".")[0] in NOT_A_BACKTESTS:
+            problems.append(f"--set {path}: it is the process's, and changes nothing in a backtest; leave it out")
+        elif any(variable.secret and ".".join(variable.path) == path for variable in loaded.settings.variables):
+            problems.append(f"--set {path}: it is a secret, and a backtest has none; leave it out")
+        else:
+            kept[variable_name(path)] = value
+    return kept
+
+
+def _draft(
+    asked: Asked,
+    told: Told,
+    found: tuple[datetime, datetime] | None,
+    settings: dict[str, str],
+    problems: list[str],
+) -> JobSpec:
+    """The job but for its fees; with something harmless where something is wrong."""
+    start, end = found or (_EPOCH, _EPOCH + timedelta(seconds=1))
+    raw: dict[str, Any] = {
+        "name": asked.name,
+        "recording": asked.recording,
+        "start": start,
+        "end": end,
+        "pairs": asked.pairs,
+        "balances": told.balances,
+        "min_profit_bps": told.min_profit_bps,
+        "min_profit_valued": told.min_profit_valued,
+        "fees": _NO_FEES,
+        "slippage_bps": told.slippage_bps,
+        "latency_ms": told.latency_ms,
+        "executor": asked.executor,
+        "plugins": asked.plugins,
+        "seed": asked.seed,
+        "settings": settings,
+        "curves": asked.curves and told.sweep is None,
+        "sweep": told.sweep,
+    }
+    try:
+        return JobSpec.model_validate(raw)
+    except ValidationError as error:
+        wrong = error.errors(include_url=False)
+        problems += [f"{'.'.join(map(str, one['loc']))} is {one['input']!r}: {one['msg'].lower()}" for one in wrong]
+        raise JobRefused(problems) from error
+
+
+def _check_settings(asked: Asked, job: JobSpec, problems: list[str]) -> None:
+    """As the worker will load them."""
+    try:
+        with instead_of_environment(variables_of(job), ORIGIN):
+            loaded = load()
+            setup = loaded.setup(_DESK)
+            setup.register_all()
+    except SettingsError as error:
+        problems += error.problems
+        return
+    except PluginError as error:
+        problems.append(str(error))
+        return
+    takers = [executor.name for executor in own_parts(setup.parts, _DESK, "executors") if "cycle" in executor.kinds]
+    if asked.executor is not None and asked.executor not in takers:
+        problems.append(f"--executor is {asked.executor!r}; those that carry out cycles are {', '.join(takers)}")
+    unknown = [asset for asset in job.balances if not asset.isprintable() or " " in asset]
+    if unknown:
+        problems.append(f"--balance names {_named(unknown)}, which are no assets")
+    if job.sweep is not None:
+        try:
+            read_space(job)
+        except SettingsError as error:
+            problems += error.problems
+        except PluginError as error:
+            problems.append(str(error))
+
+
+# --- data -----------------------------------------------------------------------------------------------------------
+
+
+def _missing(asked: Asked, job: JobSpec, coverage: Coverage, problems: list[str]) -> list[str]:
+    """What of the range was not recorded, in words. `strict` makes it a problem."""
+    whole_ns = coverage.wanted.end_ns - coverage.wanted.start_ns
+    told = f"{job.start:%Y-%m-%d %H:%M:%S} to {job.end:%Y-%m-%d %H:%M:%S} UTC"
+    if not coverage.covered_ns:
+        of = "" if job.pairs is None else f" of {_named(job.pairs)}"
+        problems.append(f"nothing{of} was recorded from {told}; `arbitrade recordings list` shows what there is")
+        return []
+    notes = []
+    missing_ns = whole_ns - coverage.covered_ns
+    if coverage.gaps and missing_ns > 0:
+        notes.append(
+            f"{missing_ns / whole_ns:.1%} of the range was not recorded: {_gaps(coverage)}; no book lives across a gap"
+        )
+    never = [symbol for symbol in job.pairs or () if symbol not in coverage.pairs]
+    if never:
+        near = {match for symbol in never for match in difflib.get_close_matches(symbol.upper(), coverage.pairs, n=1)}
+        hint = f"; recorded are {_named(sorted(near))}" if near else ""
+        notes.append(f"never recorded in the range: {_named(never)}{hint}")
+    if asked.strict and notes:
+        problems += [f"--strict: {note}" for note in notes]
+    return notes
+
+
+def _gaps(coverage: Coverage) -> str:
+    told = [
+        f"{_at(start):%m-%d %H:%M:%S} to {_at(end):%m-%d %H:%M:%S} ({reason})"
+        for start, end, reason in coverage.gaps[:3]
+    ]
+    more = len(coverage.gaps) - len(told)
+    return ", ".join(told) + (f" and {more} more" if more else "")
+
+
+async def _listed(job: JobSpec, pool: Pool, tools: Tools, problems: list[str]) -> list[Pair]:
+    """The pairs as they were listed when the range began."""
+    window = window_of(job)
+    stopped = False
+    chunks = Chunks(
+        asyncio.get_running_loop(), lambda: tools.chunks(pool, window, job.recording, job.pairs), lambda: stopped
+    )
+    # Settings that are wrong have been told: the listing does not depend on them.
+    plain = job.model_copy(update={"settings": {}, "plugins": None, "executor": None, "sweep": None, "pairs": None})
+    try:
+        found = await anyio.to_thread.run_sync(tools.listing, plain, chunks)
+    except ArbitradeError as error:
+        problems.append(f"the recording cannot be read: {error}")
+        return []
+    finally:
+        stopped = True
+    if not found:
+        problems.append("the recording tells of no listed pairs, so there is nothing to trade; use another range")
+    return found
+
+
+def _check_pairs(asked: Asked, pairs: Sequence[Pair], coverage: Coverage, problems: list[str]) -> None:
+    listed = {pair.symbol for pair in pairs}
+    wrong = [symbol for symbol in asked.pairs or () if listed and symbol not in listed and symbol not in coverage.pairs]
+    if wrong:
+        near = {match for symbol in wrong for match in difflib.get_close_matches(symbol.upper(), listed, n=1)}
+        hint = f"; did you mean {_named(sorted(near))}?" if near else ""
+        problems.append(f"--pairs names {_named(wrong)}, which the exchange did not list then{hint}")
+
+
+def _named(names: Collection[str]) -> str:
+    shown = list(names)[:_MOST_NAMED]
+    more = len(names) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more else "")
