@@ -4,9 +4,10 @@ Every function takes a pool of the database that holds the jobs. What changes so
 audit. Raises ArbitradeError with what to do; StorageError when the database does not answer.
 """
 
+import re
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import anyio.to_thread
 import msgspec
@@ -14,10 +15,10 @@ import msgspec
 from arbitrade_core.backtests.asked import Asked
 from arbitrade_core.backtests.results import Result, unpack
 from arbitrade_core.backtests.running import pin_reason, spec_of
-from arbitrade_core.backtests.submit import Resolved, about, resolve
+from arbitrade_core.backtests.submit import Resolved, about, present, resolve
 from arbitrade_core.backtests.tools import Tools
 from arbitrade_core.composition import load
-from arbitrade_core.errors import ArbitradeError, SettingsError
+from arbitrade_core.errors import ArbitradeError
 from arbitrade_core.replay.job import JobSpec
 from arbitrade_core.replay.report import figures
 from arbitrade_core.replay.report.shapes import AnyReport
@@ -27,6 +28,9 @@ from arbitrade_core.replay.sweep.apply import Application, application
 from arbitrade_core.storage import backtests as storage
 from arbitrade_core.storage.backtests import AuditRow, JobRow, VariantRow
 from arbitrade_core.storage.connect import Pool
+
+_PLAIN = re.compile(r"[A-Za-z0-9_./:,=+@%-]*")
+"""What an environment file needs no quotes for."""
 
 
 class NoSuchJob(ArbitradeError):
@@ -123,10 +127,10 @@ async def report(pool: Pool, number: int) -> Reported:
     ran_ns = None if row.ended_at is None else int(row.ended_at.timestamp() * 1_000) * 1_000_000
 
     def made() -> AnyReport:
-        about = {"code": row.code or {}, "ran_ns": ran_ns, "notes": row.notes}
+        code, notes = row.code or {}, row.notes
         if isinstance(found, SweepResult):
-            return figures.sweep_report(told, found, **about)
-        return figures.report(told, found, **about)
+            return figures.sweep_report(told, found, code=code, ran_ns=ran_ns, notes=notes)
+        return figures.report(told, found, code=code, ran_ns=ran_ns, notes=notes)
 
     return Reported(row, told, found, await anyio.to_thread.run_sync(made))
 
@@ -171,18 +175,13 @@ async def audit(pool: Pool, number: int) -> list[AuditRow]:
     return await storage.audit(pool, number)
 
 
-class Applied(msgspec.Struct, frozen=True):
-    """A variant as settings of the bot."""
-
-    application: Application
-    environment: str
-    """lines of an environment file"""
-    written: str | None
-    """the file that holds them now"""
+type ChangeSettings = Callable[[Mapping[str, str], str], Awaitable[str]]
+"""Given values by variable and a reason, it sets them; where they stand then, in words for the audit. It raises
+ArbitradeError when they cannot be set: then none is."""
 
 
-async def apply(pool: Pool, number: int, variant: int | None, file: Path | None, actor: str) -> Applied:
-    """A variant's settings; the sweep's best one when none is named. Written into an environment file if there is one.
+async def proposed(pool: Pool, number: int, variant: int | None) -> Application:
+    """What applying a variant would change; the sweep's best one when none is named.
 
     Raises:
         ArbitradeError: there is no such variant, or it cannot be had with the present settings.
@@ -190,16 +189,18 @@ async def apply(pool: Pool, number: int, variant: int | None, file: Path | None,
     row = await job(pool, number)
     told = await spec(pool, number)
     chosen = await _variant(pool, row, told, variant)
-    try:
-        found = application(told, chosen, load().settings)
-    except SettingsError as error:
-        raise ArbitradeError("; ".join(error.problems)) from error
-    if file is not None:
-        await anyio.to_thread.run_sync(write_environment, file, {each.variable: each.line for each in found.changes})
-    where = None if file is None else str(file)
-    detail: dict[str, Any] = {"variant": chosen.number, "settings": chosen.settings, "file": where}
+    with await present(pool) as toggles:
+        return application(told, chosen, load(toggles).settings)
+
+
+async def apply(pool: Pool, number: int, variant: int | None, change: ChangeSettings, actor: str) -> Application:
+    """Set a variant's settings, and note who did. Raises as `proposed` does, and as `change`."""
+    found = await proposed(pool, number, variant)
+    values = {each.variable: each.value for each in found.changes}
+    where = await change(values, f"variant {found.variant} of backtest {number}")
+    detail = {"variant": found.variant, "settings": {each.setting: each.value for each in found.changes}, "to": where}
     await storage.note(pool, number, "apply", actor, detail)
-    return Applied(found, found.environment, where)
+    return found
 
 
 async def _variant(pool: Pool, row: JobRow, told: JobSpec, wanted: int | None) -> Variant:
@@ -218,20 +219,18 @@ async def _variant(pool: Pool, row: JobRow, told: JobSpec, wanted: int | None) -
     return next(each for each in found.variants if each.number == found.ranking[0])
 
 
-def write_environment(file: Path, lines: dict[str, str]) -> None:
+def write_environment(file: Path, values: Mapping[str, str]) -> None:
     """Set these variables in an environment file, by name; whatever else it says stays.
 
     Raises:
         ArbitradeError: it cannot be written.
     """
-    left = dict(lines)
     fresh = file.with_name(f".{file.name}.new")
     try:
         said = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
-        kept = [left.pop(name, line) if (name := _name_of(line)) in lines else line for line in said]
-        # A variable that is set twice: the last one counts, and the first one has been replaced.
-        kept = [line for line in kept if _name_of(line) not in lines or line == lines[_name_of(line)]]
-        fresh.write_text("".join(f"{line}\n" for line in (*kept, *left.values())), encoding="utf-8")
+        kept = [line for line in said if _name_of(line) not in values]
+        lines = [*kept, *(_line(name, value) for name, value in values.items())]
+        fresh.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
         if file.exists():
             fresh.chmod(file.stat().st_mode & 0o777)
         fresh.replace(file)
@@ -239,6 +238,12 @@ def write_environment(file: Path, lines: dict[str, str]) -> None:
         raise ArbitradeError(
             f"{file} cannot be written: {error}; name another file, or set the variables by hand"
         ) from error
+
+
+def _line(name: str, value: str) -> str:
+    if _PLAIN.fullmatch(value):
+        return f"{name}={value}"
+    return f"{name}='{value.replace('\\', '\\\\').replace("'", "\\'")}'"
 
 
 def _name_of(line: str) -> str:

@@ -6,12 +6,14 @@ kept with the job.
 
 import asyncio
 import difflib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import anyio.to_thread
+import msgspec
 from pydantic import ValidationError
 
 from arbitrade_core.backtests import fees as profiles
@@ -19,15 +21,20 @@ from arbitrade_core.backtests.asked import Asked, JobRefused, Told, understood
 from arbitrade_core.backtests.bridge import Chunks
 from arbitrade_core.backtests.running import window_of
 from arbitrade_core.backtests.tools import Tools
-from arbitrade_core.composition import Loaded, load, own_parts
+from arbitrade_core.composition import Loaded, load, overriding, own_parts
 from arbitrade_core.domain import Ns, Pair
+from arbitrade_core.engine import SYSTEM_STREAM
 from arbitrade_core.errors import ArbitradeError, PluginError, SettingsError
+from arbitrade_core.plugins import Toggle
+from arbitrade_core.plugins.catalogue import CORE
 from arbitrade_core.replay.job import Fees, JobSpec
 from arbitrade_core.replay.results import Coverage
 from arbitrade_core.replay.stage import variables_of
 from arbitrade_core.replay.sweep.space import read_space, variable_name
 from arbitrade_core.settings.environment import instead_of_environment
 from arbitrade_core.storage.connect import Pool
+from arbitrade_core.storage.overrides import newest
+from arbitrade_core.storage.system_state import system_state
 
 NOT_A_BACKTESTS = ("backtest", "data_dir", "database", "isolation", "log", "recording", "shadows")
 """Sections and settings that are the process's."""
@@ -70,7 +77,27 @@ async def resolve(asked: Asked, pool: Pool, tools: Tools, now: datetime) -> Reso
         SettingsError, PluginError: the settings of the environment are wrong by themselves.
         StorageError: the database does not answer.
     """
-    loaded = load()
+    with await present(pool) as toggles:
+        return await _resolve(asked, pool, tools, now, toggles)
+
+
+async def present(pool: Pool) -> AbstractContextManager[Mapping[str, Toggle]]:
+    """The settings in force, overrides of this database included; gives what was last said of plugins."""
+    kept, toggles = await newest(pool), (await system_state(pool, SYSTEM_STREAM)).toggles
+
+    @contextmanager
+    def inside() -> Iterator[Mapping[str, Toggle]]:
+        with overriding(kept, toggles):
+            yield toggles
+
+    return inside()
+
+
+async def _resolve(asked: Asked, pool: Pool, tools: Tools, now: datetime, toggles: Mapping[str, Toggle]) -> Resolved:
+    loaded = load(toggles)
+    if asked.plugins is None and toggles:
+        enabled = tuple(entry.name for entry in loaded.catalogue.enabled() if entry.name != CORE)
+        asked = msgspec.structs.replace(asked, plugins=enabled)
     problems: list[str] = []
     told = understood(asked, loaded.core.trading.valuation_asset, now, problems)
     profiles.known(asked.fees, problems)

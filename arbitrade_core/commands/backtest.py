@@ -1,12 +1,13 @@
 """`arbitrade backtest`: backtests and sweeps on recorded market data."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import anyio
+import anyio.to_thread
 import msgspec
 import typer
 from rich.console import Console
@@ -20,8 +21,10 @@ from arbitrade_core.commands.console import DemoOption, JsonOption, configure_lo
 from arbitrade_core.commands.db import has_schema, open_database
 from arbitrade_core.composition import core_settings
 from arbitrade_core.control.client import actor
-from arbitrade_core.errors import ArbitradeError
+from arbitrade_core.errors import ArbitradeError, SettingsError
+from arbitrade_core.host import overrides
 from arbitrade_core.replay.report import csv, page, text
+from arbitrade_core.replay.sweep.apply import Application
 from arbitrade_core.settings import CoreSettings
 from arbitrade_core.storage.backtests import JobRow
 from arbitrade_core.storage.connect import Database, Pool
@@ -360,33 +363,62 @@ def delete(number: Number, demo_database: DemoOption = False, as_json: JsonOptio
 
 
 @app.command()
-def apply(
+def apply(  # noqa: PLR0917 - each is an option of the command line
     number: Number,
     variant: Annotated[int | None, typer.Option(min=0, help="Not set: the sweep's best.")] = None,
     env_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Set them there, such as `.env`; whatever else it says stays.")
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Write them there, as `.env`, and not as overrides; what else it says stays."
+        ),
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only show them, as variables of the environment.")
+    ] = False,
     demo_database: DemoOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show a variant's settings as variables of the environment, or write them into a `.env` file.
+    """Set a variant's settings as overrides: in the running bot now where it can take them, else from its next start.
 
-    The bot reads them at its next start. What was applied, by whom, is kept in the audit.
+    What was applied, by whom, is kept in the audit.
     """
-    found = _with_jobs(demo_database, lambda pool: api.apply(pool, number, variant, env_file, actor()), None)
+    if dry_run and env_file is not None:
+        raise typer.BadParameter("--dry-run changes nothing, and --env-file writes: give one of them")
+    core = core_settings()
+
+    async def override(values: Mapping[str, str], reason: str) -> str:
+        done = await overrides.apply(core, dict(values), actor(), reason, demo_database)
+        if done.refused:
+            raise SettingsError(
+                [*done.refused.values(), "nothing was changed; --env-file writes them to a file instead"]
+            )
+        return f"setting overrides, version {done.version}"
+
+    async def write(values: Mapping[str, str], reason: str) -> str:
+        del reason
+        assert env_file is not None
+        await anyio.to_thread.run_sync(api.write_environment, env_file, dict(values))
+        return str(env_file)
+
+    def ask(pool: Pool) -> Awaitable[Application]:
+        if dry_run:
+            return api.proposed(pool, number, variant)
+        return api.apply(pool, number, variant, override if env_file is None else write, actor())
+
+    found = _with_jobs(demo_database, ask, None)
     if found is None:
         raise api.NoSuchJob(number)
     if as_json:
-        print_json(found)
+        print_json({"applied": not dry_run, "environment": found.environment, "application": found})
         return
-    typer.echo(found.application.text.rstrip(), err=True)
-    if found.written is None:
-        typer.echo(found.environment, nl=False)
-        typer.echo(
-            "nothing is changed yet: put these lines into the environment, or --env-file .env writes them", err=True
-        )
+    typer.echo(found.text.rstrip(), err=True)
+    typer.echo(found.environment, nl=False)
+    if dry_run:
+        typer.echo("nothing is changed; without --dry-run these are set as overrides", err=True)
+    elif env_file is not None:
+        typer.echo(f"written to {env_file}; the bot uses them from its next start on", err=True)
     else:
-        typer.echo(f"written to {found.written}; the bot uses them from its next start on")
+        typer.echo("set; `arbitrade settings history` tells it, `arbitrade settings revert` takes it back", err=True)
 
 
 @app.command()

@@ -74,7 +74,7 @@ async def _interrupted(pool: Pool, number: int, worker: WorkerProcess) -> JobRow
     if row.state == "running" and ours:
         await api.cancel(pool, number, TOOLS, actor())
         with anyio.move_on_after(_CANCEL_S):
-            while not (row := await api.job(pool, number)).ended:
+            while not (await api.job(pool, number)).ended:  # noqa: ASYNC110 - another process ends it
                 await anyio.sleep(LOOK_S / 2)
         return Left(f"{row.kind} {number} was cancelled")
     if row.ended:

@@ -9,11 +9,15 @@ import typer
 from arbitrade_core.clock import WallClock
 from arbitrade_core.commands.console import DemoOption, JsonOption, print_json, print_table
 from arbitrade_core.commands.db import has_schema, open_database
+from arbitrade_core.commands.recordings_files import export_recording, import_recording, verify_recording
 from arbitrade_core.composition import core_settings
 from arbitrade_core.errors import StorageError
 from arbitrade_core.storage import recordings as storage
 
 app = typer.Typer(no_args_is_help=True, help="Recordings of everything that a bot was fed.")
+app.command("verify")(verify_recording)
+app.command("import")(import_recording)
+app.command("export")(export_recording)
 
 
 @app.command("list")

@@ -190,6 +190,18 @@ async def journal_tail(pool: Pool, limit: int, stream: str | None = None) -> lis
     return [JournalRow(**row) for row in found]
 
 
+async def journal_contents(pool: Pool, stream: str, first: int, count: int) -> dict[int, bytes]:
+    """The hashed bytes of records of one stream, by their numbers, from `first` on."""
+    async with _reading(pool) as connection:
+        rows = await connection.fetch(
+            "SELECT seq, content FROM journal WHERE stream = $1 AND seq >= $2 AND seq < $3",
+            stream,
+            first,
+            first + count,
+        )
+    return {row["seq"]: row["content"] for row in rows}
+
+
 async def projection_failures(pool: Pool) -> int:
     """Journal records that could not be turned into table rows."""
     async with _reading(pool) as connection:

@@ -216,6 +216,9 @@ class World:
     def last_plan(self, key: str) -> Ns | None:
         return None
 
+    def standing_since(self, key: str) -> Ns | None:
+        return None
+
     def trading_pnl(self, since: Ns) -> Decimal:
         return ZERO
 

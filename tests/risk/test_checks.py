@@ -25,6 +25,7 @@ from arbitrade_core.risk.market import BookHealth, Depeg, ExchangeStatus, Maximu
 from arbitrade_core.risk.size import (
     AssetNotional,
     Cooldown,
+    OncePerAppearance,
     CycleNotional,
     OpenPlans,
     PairNotional,
@@ -216,6 +217,14 @@ def test_a_cycle_cools_down_alone() -> None:
     yes(Cooldown(0), FakeDesk(approved=[(NOW, plan.key)]))
 
 
+def test_trading_32_an_appearance_is_taken_once() -> None:
+    plan = cycle()
+    yes(OncePerAppearance(), FakeDesk(standing={plan.key: NOW}))
+    yes(OncePerAppearance(), FakeDesk(standing={plan.key: NOW}, approved=[(NOW - 1, plan.key), (NOW, "another")]))
+    yes(OncePerAppearance(), FakeDesk(approved=[(NOW, plan.key)]))
+    no(OncePerAppearance(), "had a plan already", FakeDesk(standing={plan.key: NOW - 5}, approved=[(NOW, plan.key)]))
+
+
 def test_plans_per_hour() -> None:
     yes(PlanRate(2), FakeDesk(approved=[(NOW - HOUR, "a"), (NOW, "b")]))
     no(PlanRate(2), "2 plans within the hour, limit 2", FakeDesk(approved=[(NOW - HOUR + 1, "a"), (NOW, "b")]))
@@ -293,10 +302,18 @@ def test_a_healthy_small_plan_passes_every_shipped_check() -> None:
 def test_every_limit_of_the_settings_reaches_one_check() -> None:
     built = [repr(check) for check in shipped_checks(RiskSettings())]
     others: dict[str, object] = {"reserve": {"BTC": 1}, "stablecoins": {"X": "Y"}, "max_unchanged_ms": 7}
-    for name in RiskSettings.model_fields.keys() - {"required"}:
+    for name in RiskSettings.model_fields.keys() - {"required", "once_per_appearance"}:
         other = others.get(name) or getattr(RiskSettings(), name) + 1
         changed = [repr(check) for check in shipped_checks(RiskSettings.model_validate({name: other}))]
         assert sum(one != was for one, was in zip(changed, built, strict=True)) == 1, name
+
+
+def test_taking_an_appearance_once_is_a_check_and_required_only_where_it_is_asked_for() -> None:
+    name = OncePerAppearance().name
+    asked = RiskSettings(once_per_appearance=True)
+    assert name not in required_checks(RiskSettings())
+    assert name in required_checks(asked)
+    assert [check.name for check in shipped_checks(asked)].count(name) == 1
 
 
 def test_required_is_what_is_set_else_everything_shipped() -> None:

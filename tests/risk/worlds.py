@@ -91,6 +91,7 @@ class FakeDesk:
     balances: dict[str, Decimal] = field(default_factory=lambda: {"USD": Decimal(10_000)})
     bans: dict[LegId, Ns] = field(default_factory=dict)
     approved: list[tuple[Ns, str]] = field(default_factory=list)
+    standing: dict[str, Ns] = field(default_factory=dict)
     results: list[tuple[Ns, Decimal]] = field(default_factory=list)
     unwinds: list[tuple[Ns, Decimal]] = field(default_factory=list)
     fall: Decimal | None = Decimal(0)
@@ -123,6 +124,9 @@ class FakeDesk:
 
     def last_plan(self, key: str) -> Ns | None:
         return max((at for at, of in self.approved if of == key), default=None)
+
+    def standing_since(self, key: str) -> Ns | None:
+        return self.standing.get(key)
 
     def trading_pnl(self, since: Ns) -> Decimal:
         return sum((value for at, value in self.results if at >= since), Decimal(0))
