@@ -28,7 +28,7 @@ from arbitrade_core.domain import (
 from arbitrade_core.events import BookUpdate, Thresholds
 from arbitrade_core.execution.conductor import Conductor, ConductorPort
 from arbitrade_core.funnel import DeskFunnel, Reached
-from arbitrade_core.journal import Stream
+from arbitrade_core.journal import Fields, Stream
 from arbitrade_core.legs import break_even
 from arbitrade_core.liquidity import Liquidity
 from arbitrade_core.market import Market
@@ -37,7 +37,7 @@ from arbitrade_core.parts import DeskParts
 from arbitrade_core.planning import Alike, DeskTerms, Prices, numbered, plan_rotation
 from arbitrade_core.pnl import Mark
 from arbitrade_core.pricing import Stage, Stopped
-from arbitrade_core.records import fees_record, plan_record
+from arbitrade_core.records import plan_record
 from arbitrade_core.recovery import Recovered
 from arbitrade_core.refusals import STALENESS_CHECK, Proposal, Refusals, RefusalsPort
 from arbitrade_core.risk.gate import Approved, Gate
@@ -55,6 +55,7 @@ class DeskPort(ConductorPort, RefusalsPort, Protocol):
     def blocked(self) -> str | None: ...
     @property
     def exchange_status(self) -> str: ...
+    def fees_record(self, fees: FeeSnapshot) -> Fields: ...
 
 
 class Desk:
@@ -261,7 +262,7 @@ class Desk:
         self.fees = fees
         if known is not None and known.id == fees.id:
             return
-        self._journal("fees", now, fees_record(self.id, fees))
+        self._journal("fees", now, self._port.fees_record(fees))
 
     def weighed(self, fee_factors: Sequence[float], starts: frozenset[LegId]) -> None:
         """Fees, start assets or the listing changed: what fees leave of each leg's rate, the legs that spend a start

@@ -71,9 +71,10 @@ class Indexing:
         self._fund([*concerned, *(desk for desk in free if desk not in concerned)], now)
         if everybody:
             engine.offers.sort()
-        if everybody or engine.offers.moved(concerned):
+        anew = everybody or engine.offers.moved(concerned)
+        if anew:
             self._rebuild(now)
-        if concerned or self._kept:
+        if anew or self._kept:
             self._carry(now)
         if concerned:
             engine.offer_active(concerned, now)

@@ -10,11 +10,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 
 from arbitrade_core.desk import Desk
-from arbitrade_core.domain import Candidate, Fee, LegId, Ns
+from arbitrade_core.domain import Candidate, Fee, FeeSnapshot, LegId, Ns
+from arbitrade_core.journal import Fields
 from arbitrade_core.legs import break_even, factor
 from arbitrade_core.market import Market
 from arbitrade_core.money import exact
 from arbitrade_core.planning import Alike, Prices
+from arbitrade_core.records import fees_record
 from arbitrade_core.refusals import Proposal
 
 INFINITE = float("inf")
@@ -121,6 +123,13 @@ class Offers:
         """every schedule that some desk has, once"""
         self._rates_of: dict[str, tuple[Rates | None, Rates | None]] = {}
         """by desk: its own, and the one of those above that is equal"""
+        self._fees_told: tuple[FeeSnapshot, Fields] | None = None
+
+    def fees_record(self, fees: FeeSnapshot) -> Fields:
+        """The journal's record of fees, for one desk after the other."""
+        if self._fees_told is None or self._fees_told[0] is not fees:
+            self._fees_told = (fees, fees_record("", fees))
+        return self._fees_told[1]
 
     # --- sorting ---
 

@@ -70,6 +70,7 @@ class Prices:
         self._cycles: dict[Hashable, CyclePricing] = {}
         self._inputs: dict[Hashable, list[LegInput] | Stopped] = {}
         self._marks: dict[tuple[str, str], Decimal | None] = {}
+        self._budgets: dict[Hashable, Decimal] = {}
 
     def plan_for(self, candidate: Candidate, desk: PlanningDesk, now: Ns) -> Plan | Stopped:
         """The best turn of the cycle that starts in an asset we start in; else the stop that came furthest.
@@ -80,22 +81,32 @@ class Prices:
         legs, strategy, market = candidate.legs, candidate.strategy, desk.market
         start_assets = desk.terms.start_assets
         funds = tuple(
-            [desk.available(asset, strategy) for leg in legs if (asset := market.leg(leg).spends) in start_assets]
+            [
+                desk.available(asset, strategy) if (asset := market.leg(leg).spends) in start_assets else None
+                for leg in legs
+            ]
         )
         view = (legs, id(desk.alike.rates), desk.differs_on(legs))
         asked = (view, strategy, candidate.key, desk.alike, funds)
         found = self._plans.get(asked)
         if found is None:
-            found = self._plans[asked] = self._worked_out(candidate, desk, view, now)
+            found = self._plans[asked] = self._worked_out(candidate, desk, view, funds, now)
         return found
 
-    def _worked_out(self, candidate: Candidate, desk: PlanningDesk, view: Hashable, now: Ns) -> Plan | Stopped:
+    def _worked_out(  # noqa: PLR0917 - who asks for what, and what they have and see
+        self,
+        candidate: Candidate,
+        desk: PlanningDesk,
+        view: Hashable,
+        funds: Sequence[Decimal | None],
+        now: Ns,
+    ) -> Plan | Stopped:
         legs = [desk.market.leg(leg) for leg in candidate.legs]
         best: Plan | Stopped | None = None
-        for turn, leg in enumerate(legs):
-            if leg.spends not in desk.terms.start_assets:
+        for turn, (leg, free) in enumerate(zip(legs, funds, strict=True)):
+            if free is None:
                 continue
-            start = self._start(turn, leg.spends, candidate.strategy, desk)
+            start = self._start(turn, leg.spends, free, desk)
             if isinstance(start, Stopped):
                 result: Plan | Stopped = start
             else:
@@ -110,14 +121,19 @@ class Prices:
                 best = result
         return best or Stopped(Stage.FEES, "it passes through no start asset of this desk", None)
 
-    def _start(self, turn: int, asset: str, strategy: str, desk: PlanningDesk) -> "_Start | Stopped":
+    def _start(self, turn: int, asset: str, free: Decimal, desk: PlanningDesk) -> "_Start | Stopped":
         pair = (asset, desk.valuation_asset)
         if pair not in self._marks:
             self._marks[pair] = desk.market.mark(*pair)
         mark = self._marks[pair]
         if mark is None:
             return Stopped(Stage.FEES, f"{asset} has no mark in {desk.valuation_asset}", None)
-        budget = _budget(asset, strategy, mark, desk)
+        terms = desk.terms
+        reserve = terms.reserve.get(asset, ZERO)
+        asked = (free, reserve, terms.max_notional_valued, mark)
+        budget = self._budgets.get(asked)
+        if budget is None:
+            budget = self._budgets[asked] = _budget(free - reserve, terms.max_notional_valued, mark)
         if budget <= 0:
             return Stopped(Stage.ROUNDING, f"no {asset} is free to start with", None)
         return _Start(turn, mark, budget)
@@ -162,11 +178,11 @@ class _Start:
     budget: Decimal
 
 
-def _budget(start_asset: str, strategy: str, mark: Decimal, desk: PlanningDesk) -> Decimal:
+def _budget(free: Decimal, max_notional_valued: Decimal | None, mark: Decimal) -> Decimal:
     """Most of the start asset one plan may spend."""
-    budget = desk.available(start_asset, strategy) - desk.terms.reserve.get(start_asset, ZERO)
-    if desk.terms.max_notional_valued is not None:
-        budget = min(budget, ratio(desk.terms.max_notional_valued, mark))
+    budget = free
+    if max_notional_valued is not None:
+        budget = min(budget, ratio(max_notional_valued, mark))
     return max(floor_to(budget, unit(12)), ZERO)
 
 

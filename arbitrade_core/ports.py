@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from arbitrade_core.book import Book
 from arbitrade_core.desk import Desk
-from arbitrade_core.domain import Asset, Ns, Order, Pair, PairId, Severity
+from arbitrade_core.domain import Asset, FeeSnapshot, Ns, Order, Pair, PairId, Severity
 from arbitrade_core.events import ConnId, Disconnect, Send, Transmit
-from arbitrade_core.journal import Record
+from arbitrade_core.journal import Fields, Record
 from arbitrade_core.meter import Meter
 from arbitrade_core.parts import Part
 from arbitrade_core.spi import Detector, Feed, Holdings
@@ -119,6 +119,10 @@ class EngineDeskPort:
 
     def notify(self, severity: Severity, topic: str, text: str, now: Ns) -> None:
         self._engine.out.notify(severity, topic, text, now)
+
+    def fees_record(self, fees: FeeSnapshot) -> Fields:
+        """Of over a thousand pairs: written out once for all desks that are given the same."""
+        return {**self._engine.offers.fees_record(fees), "desk": self._desk.id}
 
     def offer_again(self) -> None:
         self._engine.offer_again(self._desk)

@@ -9,6 +9,7 @@ single desk, each with the time to set its desks up. Both are medians of alterna
 """
 
 import argparse
+import asyncio
 import hashlib
 import json
 import statistics
@@ -23,8 +24,10 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.to_thread
 import msgspec
 
+from arbitrade_core.backtests.bridge import Chunks
 from arbitrade_core.composition import Past
 from arbitrade_core.domain import Ns
 from arbitrade_core.engine import Engine
@@ -45,7 +48,7 @@ from arbitrade_core.storage.connect import Database, open_database
 from arbitrade_core.storage.migrations import core_migrations, migrate
 from benchmarks.load import build
 
-MISPRICINGS_PER_S = 1.0
+MISPRICINGS_PER_S = 0.17
 CHUNK_ENTRIES = 20_000
 ROUNDS = 3
 ONE = DeskWish("one", detail=False)
@@ -172,12 +175,11 @@ def stepped(engine: Engine, frames: Sequence[tuple[int, bytes, Ns]]) -> tuple[fl
 
 
 async def from_database(database: Database, job: JobSpec, coverage: Coverage) -> ReplayResult:
-    wanted = coverage.wanted
+    """As a worker does it: the event loop reads, a thread replays."""
+    loop = asyncio.get_running_loop()
     async with database.pool(size=2) as pool:
-        going = Replay(job, [ONE])
-        async for chunk in recordings.chunks(pool, wanted):
-            going.feed(chunk)
-        return going.finish(coverage)
+        chunks = Chunks(loop, lambda: recordings.chunks(pool, coverage.wanted), lambda: False)
+        return await anyio.to_thread.run_sync(replay, job, [ONE], chunks, coverage)
 
 
 def unpacking_us(chunks: Sequence[Chunk]) -> float:

@@ -15,7 +15,7 @@ import msgspec
 from arbitrade_core.backtests.asked import Asked
 from arbitrade_core.backtests.results import Result, unpack
 from arbitrade_core.backtests.running import pin_reason, spec_of
-from arbitrade_core.backtests.submit import Resolved, about, present, resolve
+from arbitrade_core.backtests.submit import IN_REPORT, Resolved, about, present, resolve
 from arbitrade_core.backtests.tools import Tools
 from arbitrade_core.composition import load
 from arbitrade_core.errors import ArbitradeError
@@ -127,7 +127,8 @@ async def report(pool: Pool, number: int) -> Reported:
     ran_ns = None if row.ended_at is None else int(row.ended_at.timestamp() * 1_000) * 1_000_000
 
     def made() -> AnyReport:
-        code, notes = row.code or {}, row.notes
+        code = row.code or {}
+        notes = [note for note in row.notes if not note.startswith(IN_REPORT)]
         if isinstance(found, SweepResult):
             return figures.sweep_report(told, found, code=code, ran_ns=ran_ns, notes=notes)
         return figures.report(told, found, code=code, ran_ns=ran_ns, notes=notes)

@@ -30,6 +30,7 @@ from arbitrade_core.plugins.catalogue import CORE
 from arbitrade_core.replay.job import Fees, JobSpec
 from arbitrade_core.replay.results import Coverage
 from arbitrade_core.replay.stage import variables_of
+from arbitrade_core.replay.statistics import Window
 from arbitrade_core.replay.sweep.space import read_space, variable_name
 from arbitrade_core.settings.environment import instead_of_environment
 from arbitrade_core.storage.connect import Pool
@@ -55,6 +56,10 @@ _DESK = "backtest"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NO_FEES = Fees(id="none", source="none yet", as_of_ns=0, rates={})
 _MOST_NAMED = 10
+_EDGE_NS = 1_000_000_000
+NOT_RECORDED = "not recorded: "
+IN_REPORT = (NOT_RECORDED, "fees: ")
+"""Notes that begin so say what every report says by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +160,12 @@ async def _range(
                 f"there is no recording {asked.recording}; `arbitrade recordings list` shows those there are"
             )
             return None
-        # Microseconds: the last one, wherever in it the recording ends, is inside.
-        first, last = _at(recorded.start_ns), _at(recorded.end_ns + 1_000)
+        extent = Window(recorded.start_ns, recorded.end_ns)
+        stretches = (await tools.coverage(pool, extent, asked.recording, asked.pairs)).stretches
+        if stretches and stretches[0].start_ns - extent.start_ns < _EDGE_NS > extent.end_ns - stretches[-1].end_ns:
+            # Its first and last entries: between them and the moments it was opened and closed nothing is missing.
+            extent = Window(stretches[0].start_ns, stretches[-1].end_ns)
+        first, last = _at(extent.start_ns + 999), _at(extent.end_ns)
         start, end = max(start or first, first), min(end or last, last)
         if end <= start:
             problems.append(
@@ -280,7 +289,7 @@ def _missing(asked: Asked, job: JobSpec, coverage: Coverage, problems: list[str]
     missing_ns = whole_ns - coverage.covered_ns
     if coverage.gaps and missing_ns > 0:
         notes.append(
-            f"{missing_ns / whole_ns:.1%} of the range was not recorded: {_gaps(coverage)}; no book lives across a gap"
+            f"{NOT_RECORDED}{missing_ns / whole_ns:.1%} of the range: {_gaps(coverage)}; no book lives across a gap"
         )
     never = [symbol for symbol in job.pairs or () if symbol not in coverage.pairs]
     if never:

@@ -411,6 +411,8 @@ class Conductor:
 
     def held(self, asset: str, strategy: str) -> Decimal:
         """What open plans hold of an asset in that strategy's ledger; nobody else may spend it."""
+        if not self._runs:
+            return ZERO
         ledgers = self._account.ledger
         own = ledgers.of(strategy)
         runs = (run for run in self._runs.values() if ledgers.of(run.plan.strategy) is own)

@@ -48,6 +48,8 @@ class CyclePricing:
         self._tops: list[Level] = []
         self._attempts: dict[int, list[_Attempt]] = {}
         """by step of the chain: sizes tried, each a lot smaller than the one before"""
+        self._best: dict[tuple[Decimal, ...], Priced | Stopped] = {}
+        """by margin, edge and buffers"""
         self._at_the_fees = self._look_at_tops()
         self._rounding: str | None = ""
         """why rounding leaves nothing; empty: nobody asked yet"""
@@ -63,6 +65,17 @@ class CyclePricing:
         """As `price_cycle`; `terms` are of the same rounding and levels."""
         if self._at_the_fees is not None:
             return self._at_the_fees
+        asked = (terms.margin_bps, terms.min_edge_bps, terms.slippage_bps, terms.fee_buffer_bps)
+        best = self._best.get(asked)
+        if best is None:
+            best = self._best[asked] = self._look_for(terms)
+        if isinstance(best, Stopped):
+            return best
+        with exact():
+            return _check_buffers(best, self._start_asset, terms, min_profit_start) or best
+
+    def _look_for(self, terms: Terms) -> Priced | Stopped:
+        """The best plan, whether or not it is worth as much as is asked for."""
         legs = self._legs
         with exact():
             kept = ONE - len(legs) * (terms.slippage_bps + terms.fee_buffer_bps) * BPS
@@ -72,7 +85,7 @@ class CyclePricing:
             for step in () if self._chain is None else self._chain.ranked(stop, wanted):
                 plan = self._plan_at(step, self._chain, terms, kept)
                 if isinstance(plan, Priced):
-                    return _check_buffers(plan, self._start_asset, terms, min_profit_start) or plan
+                    return plan
                 failure = failure or f"profitable depth is too small: {plan}"
             if self._rounding == "":
                 self._rounding = _rounding_stop(legs, self._tops, self._budget, self._fills)

@@ -14,6 +14,7 @@ import hashlib
 import heapq
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace as with_other
 from datetime import UTC, datetime
 from statistics import quantiles
 
@@ -39,7 +40,6 @@ from arbitrade_core.money import ZERO, exact
 from arbitrade_core.recording import chunks as codec
 from arbitrade_core.recording.entries import Chunk, Entry, Gap, State, Via
 from arbitrade_core.replay.collect import DeskRecords
-from arbitrade_core.replay.fees import snapshot_of
 from arbitrade_core.replay.job import JobSpec
 from arbitrade_core.replay.results import Coverage, DeskResult, MarketResult, ReplayResult, Worth
 from arbitrade_core.replay.stage import DeskWish, stage
@@ -51,6 +51,8 @@ FEES_EVERY_NS: Ns = 3_600_000_000_000
 """A desk's fees are taken to be confirmed so often, as the running bot does."""
 _APART = 1_000_000
 """between the connections of one recording and those of the next"""
+_LIVE_EVERY = 20
+"""samples between two looks at which books are live"""
 _LAG_EVERY = 64
 _MOST_LAGS = 50_000
 
@@ -256,16 +258,17 @@ class Replay:
         if now >= self._fees_ns:
             self._fees_ns += FEES_EVERY_NS
             self._load_fees(now)
+        if (now - self._start_ns) // self._every_ns % _LIVE_EVERY == 0:
+            market = self.engine.market
+            self._live |= {market.pairs[pair].symbol for pair in market.in_use()}
         self._sample_ns += self._every_ns
-        market = self.engine.market
-        self._live |= {market.pairs[pair].symbol for pair in market.in_use()}
         for name in self._desks:
             self._look_at(name)
 
     def _load_fees(self, now: Ns) -> None:
         """As stated, and in force: what is replayed is what would have been with them."""
-        for name, wish in self._wishes.items():
-            self._step(FeesLoaded(name, snapshot_of(wish.fees or self._job.fees, now), now))
+        for name, fees in self._stage.fees.items():
+            self._step(FeesLoaded(name, with_other(fees, as_of_ns=now), now))
 
     def _look_at(self, name: str) -> None:
         results = self._desks[name].conductor.results
@@ -298,6 +301,7 @@ class Replay:
             self._advance(due)
         for name in self._desks:
             self._look_at(name)
+        self._live |= {self.engine.market.pairs[pair].symbol for pair in self.engine.market.in_use()}
 
     # --- what the engine asks for ---
 

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from decimal import Decimal
 
-from arbitrade_core.domain import Fee, FeeCurrency, FeeRole, FeeSnapshot, Ns
+from arbitrade_core.domain import Fee, FeeCurrency, FeeRole, FeeSnapshot
 from arbitrade_core.money import plain
 from arbitrade_core.replay.job import FeeRates, Fees, FeeStep
 
@@ -28,12 +28,12 @@ def steps_of(ladder: Sequence[tuple[str, FeeSnapshot]]) -> tuple[FeeStep, ...]:
     return tuple(FeeStep(name=name, fees=fees_of(snapshot)) for name, snapshot in ladder)
 
 
-def snapshot_of(fees: Fees, as_of_ns: Ns | None = None) -> FeeSnapshot:
-    """For a desk. `as_of_ns`: when they are taken to be of; not given: when they are of."""
+def snapshot_of(fees: Fees) -> FeeSnapshot:
+    """For a desk."""
     return FeeSnapshot(
         id=fees.id,
         source=fees.source,
-        as_of_ns=fees.as_of_ns if as_of_ns is None else as_of_ns,
+        as_of_ns=fees.as_of_ns,
         taker={
             symbol: Fee(each.taker, FeeCurrency(each.currency), FeeRole.TAKER) for symbol, each in fees.rates.items()
         },

@@ -109,13 +109,19 @@ def stage(job: JobSpec, wishes: Sequence[DeskWish], now: Ns) -> Stage:
         # Their records are compared with those of other replays, so the ids in them are the same everywhere.
         engine = compose(setup, now=now, system=SYSTEM, past=Past(), epochs=lambda number: "r")
     symbols = loaded.core.trading.pairs
+    # Desks of equal fees have the very same schedule: then they are seen to be equal without a look at every pair.
+    schedules = {fees.id: snapshot_of(fees) for fees in {id(one): one for one in _fees(job, wishes)}.values()}
     return Stage(
         engine=engine,
         feeds=feeds,
-        fees={wish.name: snapshot_of(wish.fees or job.fees) for wish in wishes},
+        fees={wish.name: schedules[fees.id] for wish, fees in zip(wishes, _fees(job, wishes), strict=True)},
         settings=setup.desks,
         symbols=None if symbols is None else frozenset(symbols),
     )
+
+
+def _fees(job: JobSpec, wishes: Sequence[DeskWish]) -> list[Fees]:
+    return [wish.fees or job.fees for wish in wishes]
 
 
 def _desks(loaded: Loaded, wishes: Sequence[DeskWish]) -> dict[str, Settings]:

@@ -8,7 +8,7 @@ damaged.
 import asyncio
 import hashlib
 import re
-from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, date, datetime, timedelta
 
@@ -347,7 +347,7 @@ async def chunks(
     recording: int | None = None,
     pairs: Collection[str] | None = None,
     warm_ns: Ns | None = None,
-) -> AsyncIterator[Chunk]:
+) -> AsyncGenerator[Chunk]:
     """The chunks that tell of `span`, in order of time; which recordings these are is what `coverage` says.
 
     They begin `warm_ns` early (not set: one state interval of the recordings), so that every book is known when `span`

@@ -44,7 +44,7 @@ from tests.engine.harness import MS, QTY, QUOTES, S, START_NS, StubFeed, Update,
 D = Decimal
 SYMBOLS = tuple(QUOTES)
 GAP_NS = (0, 1 * MS, 2 * MS, 5 * MS, 20 * MS, 50 * MS, 400 * MS, 2 * S)
-RATES = ("0", "0.0005", "0.001", "0.002")
+RATES = ("0", "0.0005", "0.0005", "0.0005", "0.002")
 
 
 @dataclass(frozen=True)
@@ -82,13 +82,13 @@ def _wish(chance: random.Random, number: int) -> Wish:
     return Wish(
         name=f"desk-{number}",
         pricing=Terms(D(pick(("0", "1", "10"))), D(min_edge), D(pick(("0", "0.01", "3"))), D(pick(("0", "4"))), D(0), 10, 10),
-        start_assets=pick((("USD",), ("USD",), ("USD", "EUR"), ("BTC",))),
+        start_assets=pick((("USD",), ("USD",), ("USD",), ("USD", "EUR"), ("BTC",))),
         balances={"USD": D(pick(("10000", "1500", "100"))), "EUR": D(pick(("0", "3000"))), "BTC": D(pick(("0", "0.4")))},
         max_notional=pick((None, D(1000), D(1000), D(250))),
         reserve=pick(({}, {"USD": D(50)})),
         latency_ms=pick((0, 5, 50)),
         slippage_bps=D(pick(("0", "4"))),
-        rates=tuple(pick(RATES) for _ in SYMBOLS) if chance.random() < 0.3 else (pick(RATES),) * len(SYMBOLS),
+        rates=tuple(pick(RATES) for _ in SYMBOLS) if chance.random() < 0.15 else (pick(RATES),) * len(SYMBOLS),
         risk={
             "cooldown_ms": pick((0, 0, 100, 1000)),
             "max_open_plans": pick((1, 2, 5)),
@@ -137,7 +137,7 @@ def script(chance: random.Random, desks: Sequence[Wish], *, count: int = 220) ->
             case "status":
                 figures = (pick(("online", "online", "maintenance")),)
             case "own":
-                figures = (pick(("fees", "fees", "thresholds", "thresholds", "assets")), pick(RATES), chance.randint(0, 80))
+                figures = (pick(("fees", "thresholds", "thresholds", "thresholds", "assets")), pick(RATES), chance.randint(0, 80))
             case _:
                 figures = ()
         desk = pick(desks).name if kind == "own" else ""

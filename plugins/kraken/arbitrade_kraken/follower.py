@@ -20,7 +20,8 @@ from arbitrade_kraken.listings import Listings
 from arbitrade_kraken.protocol import Answer, ClockSample, Event, Instruments, Status, Unsubscribed, overheard
 from arbitrade_kraken.settings import KrakenSettings
 
-_BOOK = b'{"channel":"book",'
+_UPDATE = b'{"channel":"book","type":"update","data":[{"symbol":"'
+_NAME_AT = len(_UPDATE)
 _KEY = b'"symbol":"'
 
 
@@ -45,14 +46,20 @@ class KrakenFollower:
 
     def __init__(self, settings: KrakenSettings) -> None:
         self.depth = settings.depth
-        self.ignored: Counter[str] = Counter()
-        """frames and books left aside without being faults, by kind"""
+        self.left_aside: Counter[str] = Counter()
+        self._skipped = 0
+        """frames that were not even decoded"""
         self._listings = Listings()
         self._wanted: frozenset[PairId] = frozenset()
         self.followed: dict[str, FollowedBook] = {}
         self._by_conn: dict[ConnId, Overheard] = {}
         self._skip: set[bytes] = set()
         """symbols, as they stand in frames, of which a book came that is not read"""
+
+    @property
+    def ignored(self) -> Counter[str]:
+        """Frames and books left aside without being faults, by kind, since the start."""
+        return self.left_aside + Counter(unwanted=self._skipped)
 
     # --- what the engine asks for ---
 
@@ -82,12 +89,11 @@ class KrakenFollower:
                     self.let_go(book, now)
 
     def on_frame(self, conn: ConnId, data: bytes, now: Ns) -> Sequence[BookUpdate]:
-        if self._skip and data.startswith(_BOOK):
+        if self._skip and data.startswith(_UPDATE):
             # Nearly every frame of a pair that is not read ends here, undecoded.
-            at = data.find(_KEY) + len(_KEY)
-            end = data.find(b'"', at)
-            if data[at:end] in self._skip and data.find(_KEY, end) < 0:
-                self.ignored["unwanted"] += 1
+            end = data.find(b'"', _NAME_AT)
+            if data[_NAME_AT:end] in self._skip and data.find(_KEY, end) < 0:
+                self._skipped += 1
                 return ()
         heard = self._by_conn.get(conn)
         if heard is None:
@@ -151,7 +157,7 @@ class KrakenFollower:
 
     def unwanted(self, symbol: str) -> None:
         """A book came that is not read."""
-        self.ignored["unwanted"] += 1
+        self.left_aside["unwanted"] += 1
         if symbol in self._listings.pairs:
             self._skip.add(symbol.encode())
 
@@ -160,7 +166,7 @@ class OverheardBooks(HeardBooks[FollowedBook]):
     """All the books that are read, and which of them this connection carries: those in `live`."""
 
     def __init__(self, feed: KrakenFollower, heard: "Overheard") -> None:
-        super().__init__(feed.port, feed.followed, feed.ignored)
+        super().__init__(feed.port, feed.followed, feed.left_aside)
         self._feed = feed
         self._heard = heard
 
