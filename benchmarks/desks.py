@@ -105,6 +105,7 @@ def measured(  # noqa: PLR0917 - likewise
         raise RuntimeError(f"the load is not sound: {engine.faults}, {engine.checksums_bad} bad checksums")
     frames = coming(exchange, peer, world.now, updates)
     driver = Driver(engine)
+    before = counted(engine)
     gc.collect()
     gc.freeze()
     gc.disable()
@@ -113,15 +114,21 @@ def measured(  # noqa: PLR0917 - likewise
     frames_s = time.process_time() - began
     gc.enable()
     gc.unfreeze()
-    views = [desk.funnel.view() for desk in engine.desks]
+    offers, executed = (now - then for now, then in zip(counted(engine), before, strict=True))
     return Cost(
         start_s,
         frames_s,
         driver.executing_s,
         driver.candidate_frames,
-        sum(int(str(view["candidates"])) for view in views),
-        sum(int(str(view["executed"])) for view in views),
+        offers,
+        executed,
     )
+
+
+def counted(engine: Engine) -> tuple[int, int]:
+    """Desk-candidates so far, and those that were executed: what the warm-up came to is no part of what is timed."""
+    views = [desk.funnel.view() for desk in engine.desks]
+    return sum(int(str(view["candidates"])) for view in views), sum(int(str(view["executed"])) for view in views)
 
 
 class Driver:

@@ -32,7 +32,8 @@ from arbitrade_core.replay.results import Coverage
 from arbitrade_core.replay.stage import variables_of
 from arbitrade_core.replay.statistics import Window
 from arbitrade_core.replay.sweep.space import read_space, variable_name
-from arbitrade_core.settings.environment import instead_of_environment
+from arbitrade_core.settings.changeable import dotted, why_not
+from arbitrade_core.settings.environment import Variable, instead_of_environment
 from arbitrade_core.storage.connect import Pool
 from arbitrade_core.storage.overrides import newest
 from arbitrade_core.storage.system_state import system_state
@@ -196,18 +197,23 @@ def _settings(loaded: Loaded, told: Told, problems: list[str]) -> dict[str, str]
     kept = {
         variable.name: given[variable.name]
         for variable in loaded.settings.variables
-        if variable.name in given and not variable.secret and variable.path[0] not in NOT_A_BACKTESTS
+        if variable.name in given and variable.path[0] not in NOT_A_BACKTESTS and not _secret(variable)
     }
     for path, value in told.settings.items():
         if path in OWN_OPTIONS:
             problems.append(f"--set {path}: a backtest has its own option for that: {OWN_OPTIONS[path]}")
         elif path.partition(".")[0] in NOT_A_BACKTESTS:
             problems.append(f"--set {path}: it is the process's, and changes nothing in a backtest; leave it out")
-        elif any(variable.secret and ".".join(variable.path) == path for variable in loaded.settings.variables):
+        elif any(dotted(variable) == path and _secret(variable) for variable in loaded.settings.variables):
             problems.append(f"--set {path}: it is a secret, and a backtest has none; leave it out")
         else:
             kept[variable_name(path)] = value
     return kept
+
+
+def _secret(variable: Variable) -> bool:
+    """Also where it stands inside a list or a mapping."""
+    return variable.secret or (len(variable.path) > 1 and why_not(variable) is not None)
 
 
 def _draft(

@@ -136,8 +136,7 @@ def listing(job: JobSpec, found: Iterable[Chunk]) -> list[Pair]:
 
 def a_pair(base: str, quote: str) -> Pair:
     cent = Decimal("0.01")
-    step = {"tick": cent, "lot": cent, "qty_min": cent, "cost_min": cent}
-    return Pair(f"{base}/{quote}", base, quote, 2, 2, **step, cost_decimals=2)
+    return Pair(f"{base}/{quote}", base, quote, 2, 2, tick=cent, lot=cent, qty_min=cent, cost_min=cent, cost_decimals=2)
 
 
 def replay(

@@ -57,7 +57,7 @@ def test_amounts_are_exact() -> None:
     told = read(asked(balances=("USD=10000, BTC=0.1", "EUR=5"), min_profit=("2.5bps,0.05USD",), slippage_bps="3bps"))
     assert told.balances == {"USD": Decimal(10_000), "BTC": Decimal("0.1"), "EUR": Decimal(5)}
     assert (told.min_profit_bps, told.min_profit_valued) == (Decimal("2.5"), Decimal("0.05"))
-    assert (told.slippage_bps, told.latency_ms) == (3, 20)
+    assert (told.slippage_bps, told.latency_ms) == (Decimal(3), 20)
     assert read(asked(min_profit=("0.05USD",))).min_profit_bps is None
     assert read(asked(latency_ms="7ms")).latency_ms == 7
 

@@ -59,7 +59,8 @@ async def test_a_job_holds_all_that_its_result_depends_on(pool: Pool, monkeypatc
     monkeypatch.setenv("ARBITRADE_RISK__MAX_OPEN_PLANS", "3")
     monkeypatch.setenv("ARBITRADE_LOG__LEVEL", "error")
     monkeypatch.setenv("ARBITRADE_SHADOWS", "tight.trading.min_edge_bps=10")
-    monkeypatch.setenv("ARBITRADE_ALERTS__URLS", "json://secret-canary/")
+    monkeypatch.setenv("ARBITRADE_KRAKEN__FEE_KEY", "secret-canary")
+    monkeypatch.setenv("ARBITRADE_KRAKEN__FEE_SECRET", "secret-canary")
     told = await submitted(pool, settings=("risk.cooldown_ms=50", "kraken.depth=25"), name="mine")
     job = await api.spec(pool, told.id)
     assert job.settings == {
@@ -73,6 +74,12 @@ async def test_a_job_holds_all_that_its_result_depends_on(pool: Pool, monkeypatc
     assert (row.state, row.actor, row.name, row.about["fees"]["pairs"]) == ("queued", "me", "mine", 3)
     assert "secret-canary" not in await pool.fetchval("SELECT string_agg(t::text, '') FROM backtest_jobs AS t")
     assert [one.action for one in await api.audit(pool, told.id)] == ["submit"]
+
+
+async def test_secrets_are_refused(pool: Pool) -> None:
+    (told,) = await refused(pool, settings=("kraken.fee_secret=canary",))
+    assert "it is a secret" in told
+    assert "canary" not in told
 
 
 async def test_its_days_stay_until_it_has_ended(pool: Pool) -> None:

@@ -21,6 +21,11 @@ OUTSIDE = (
     "arbitrade_core.shadow.follower",
     "arbitrade_core.shadow.process",
     "arbitrade_core.meter",
+    # jobs and their processes; what a replay cost in CPU time
+    "arbitrade_core.backtests",
+    "arbitrade_core.replay.driver",
+    "arbitrade_core.replay.sweep.cluster",
+    "arbitrade_core.replay.sweep.pool",
     # the alerts' own threads, which tell time for deliveries
     "arbitrade_alerts.service",
     "arbitrade_alerts.verbs",

@@ -40,7 +40,7 @@ def forbidden(contract: str) -> list[str]:
 def test_what_is_imported_is_declared() -> None:
     """A package that is only there because another one brings it can be gone tomorrow."""
     declared = {name(requirement) for requirement in project()["project"]["dependencies"]}
-    for extra in ("fast", "statarb", "testing"):
+    for extra in ("dask", "fast", "parquet", "search", "statarb", "testing"):
         declared |= {name(requirement) for requirement in project()["project"]["optional-dependencies"][extra]}
     own = {package.name for package in packages()}
     distributions = metadata.packages_distributions()
