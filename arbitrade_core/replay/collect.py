@@ -81,14 +81,16 @@ class DeskRecords:
                 self.plans[plan_id] = plan.result(OPEN, None, {})
 
     def _sent(self, plan: "_Plan", data: Mapping[str, Any]) -> None:
-        valued = plan.value_of_order(data["symbol"], Decimal(data["qty"]), Decimal(data["limit"]))
+        limit = plan.limits[data["order"]] = Decimal(data["limit"])
+        valued = plan.value_of_order(data["symbol"], Decimal(data["qty"]), limit)
         plan.orders += 1
         plan.ordered_valued += valued
         self.orders += 1
         self.ordered_valued += valued
 
     def _filled(self, plan: "_Plan", data: Mapping[str, Any]) -> None:
-        filled = plan.value_of_order(data["symbol"], Decimal(data["qty"]), Decimal(data["price"]))
+        # At the order's limit, as what was ordered: a better price is no larger fill.
+        filled = plan.value_of_order(data["symbol"], Decimal(data["qty"]), plan.limits[data["order"]])
         fee = Decimal(data["fee"]) * plan.mark(data["fee_asset"])
         plan.filled_valued += filled
         plan.fees_valued += fee
@@ -116,6 +118,8 @@ class _Plan:
         self._quotes = {leg["symbol"]: _quote(leg) for leg in data["legs"]}
         self.notional_valued = Decimal(data["notional_valued"])
         self.decided_ns: Ns = data["decided_ns"]
+        self.limits: dict[str, Decimal] = {}
+        """of its orders, by id"""
         self.orders = 0
         self.ordered_valued = self.filled_valued = self.fees_valued = ZERO
 

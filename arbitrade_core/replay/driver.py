@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace as with_other
 from datetime import UTC, datetime
+from decimal import Decimal
 from statistics import quantiles
 
 from arbitrade_core.domain import Ns, Pair
@@ -133,7 +134,7 @@ class Replay:
         self._records = {name: DeskRecords(detail=wish.detail) for name, wish in self._wishes.items()}
         self._desks = {desk.id: desk for desk in self.engine.desks}
         self._worth: dict[str, list[Worth]] = {name: [] for name in self._wishes}
-        self._drawdown = dict.fromkeys(self._wishes, ZERO)
+        self._falls = {name: _Fall() for name in self._wishes}
         self._every_ns = max(1, (self._end_ns - self._start_ns) // SAMPLES)
         self._sample_ns = self._start_ns
         self._fees_ns = self._start_ns
@@ -273,11 +274,11 @@ class Replay:
     def _look_at(self, name: str) -> None:
         results = self._desks[name].conductor.results
         with exact():
-            fall = results.drawdown()
-            if fall is not None and fall > self._drawdown[name]:
-                self._drawdown[name] = fall
+            revaluation = results.revaluation
+            if revaluation is not None:
+                self._falls[name].see(results.trading + revaluation)
             if self._wishes[name].detail:
-                self._worth[name].append(Worth(self.now, results.trading, results.revaluation))
+                self._worth[name].append(Worth(self.now, results.trading, revaluation))
 
     def _look_at_lag(self, conn: ConnId) -> None:
         newest = self.engine.market.newest.get(conn)
@@ -376,7 +377,7 @@ class Replay:
             valuation_asset=desk.valuation_asset,
             trading_valued=results.trading,
             revaluation_valued=results.revaluation,
-            drawdown_valued=self._drawdown[name],
+            drawdown_valued=self._falls[name].deepest,
             fees_valued=records.fees_valued,
             exposure_valued=records.exposure_valued,
             funnel=desk.funnel.view(),
@@ -391,6 +392,18 @@ class Replay:
             worth=tuple(self._worth[name]),
             refusals=dict(sorted(records.refusals.items())),
         )
+
+
+class _Fall:
+    """The deepest fall of what a desk gained, from its peak, at the moments that are looked at."""
+
+    def __init__(self) -> None:
+        self.deepest = ZERO
+        self._peak = ZERO
+
+    def see(self, gain: Decimal) -> None:
+        self._peak = max(self._peak, gain)
+        self.deepest = max(self.deepest, self._peak - gain)
 
 
 def _ns(at: datetime) -> Ns:

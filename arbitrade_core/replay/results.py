@@ -44,6 +44,7 @@ class PlanResult(msgspec.Struct, frozen=True):
     ordered_valued: Decimal
     """of all its orders at their limits, at the marks of its decision"""
     filled_valued: Decimal
+    """what filled of them, at the same prices"""
     fees_valued: Decimal
 
 
@@ -92,7 +93,7 @@ class DeskResult(msgspec.Struct, frozen=True):
     """by all plans that ended"""
     revaluation_valued: Decimal | None
     drawdown_valued: Decimal
-    """largest fall of trading plus revaluation from its peak"""
+    """largest fall of trading plus revaluation from its peak, at the moments of `worth`"""
     fees_valued: Decimal
     exposure_valued: Decimal
     """most that open plans had under way at once"""
