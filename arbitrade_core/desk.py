@@ -8,6 +8,7 @@ rest; `execution.conductor` carries out; `ledger` books, and `treasury` hands st
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
+from functools import partial
 from typing import Protocol
 
 from arbitrade_core.book import Level
@@ -25,9 +26,9 @@ from arbitrade_core.domain import (
     Rotation,
     Severity,
 )
-from arbitrade_core.events import BookUpdate, Thresholds
+from arbitrade_core.events import Appearance, BookUpdate, Thresholds
 from arbitrade_core.execution.conductor import Conductor, ConductorPort
-from arbitrade_core.funnel import DeskFunnel, Reached
+from arbitrade_core.funnel import Appearances, DeskFunnel, Reached
 from arbitrade_core.journal import Fields, Stream
 from arbitrade_core.legs import break_even
 from arbitrade_core.liquidity import Liquidity
@@ -55,6 +56,8 @@ class DeskPort(ConductorPort, RefusalsPort, Protocol):
     def blocked(self) -> str | None: ...
     @property
     def exchange_status(self) -> str: ...
+    @property
+    def now(self) -> Ns: ...
     def fees_record(self, fees: FeeSnapshot) -> Fields: ...
 
 
@@ -101,6 +104,8 @@ class Desk:
         self.alike = Alike(None)
         """what all desks have that price as this one does"""
         self.halt_reason: str | None = None
+        self.lives: list[Appearance] = []
+        """appearances that ended, while they are watched"""
 
     def start(self, port: DeskPort, now: Ns) -> None:
         """Open the books and the venue. Called once by the engine."""
@@ -172,6 +177,8 @@ class Desk:
         for candidate in candidates:
             if isinstance(candidate, Candidate):
                 self.refusals.appearances.seen(candidate.key, now)
+                if self.refusals.watched is not None:
+                    self.refusals.watched.seen(candidate, partial(self.market_state.path, candidate.legs), now)
             if self.conductor.carries(candidate.key):
                 self.funnel.count(candidate.key, Reached.BUSY)
             elif not self.refusals.still_resting(candidate, now):
@@ -209,7 +216,7 @@ class Desk:
         gone = self._gone(plan, now)
         if gone is None:
             self.funnel.count(plan.key, Reached.EXECUTED)
-            self._port.appearances.reached(plan.key, Reached.EXECUTED, "executed", plan.edge_bps)
+            self.refusals.reached(plan.key, Reached.EXECUTED, "executed", plan.edge_bps)
             self.conductor.go(plan.id, now)
         else:
             self.refusals.gone(plan, gone, now)
@@ -228,6 +235,14 @@ class Desk:
     def vanished(self, key: str) -> None:
         """What stood before this desk is not above its hurdle any more."""
         self.refusals.vanished(key)
+        if self.refusals.watched is not None:
+            life = self.refusals.watched.vanished(key, self._port.now)
+            if life is not None:
+                self.lives.append(life)
+
+    def watch(self) -> None:
+        """From now on keep `lives`: the appearances that ended, as this desk saw them. For reports; they only grow."""
+        self.refusals.watched = Appearances()
 
     @property
     def last_stop(self) -> Mapping[str, str]:

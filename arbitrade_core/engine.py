@@ -13,7 +13,7 @@ from typing import Any
 from arbitrade_core.answers import Answers
 from arbitrade_core.clock import Timers
 from arbitrade_core.desk import Desk
-from arbitrade_core.domain import Candidate, LegId, Ns, Pair, PairId, Rotation, Severity
+from arbitrade_core.domain import Candidate, Ns, Pair, PairId, Rotation, Severity
 from arbitrade_core.events import (
     BookUpdate,
     Closed,
@@ -352,7 +352,7 @@ class Engine:
             if isinstance(finding, Rotation):
                 self.appearances.wished(finding)
             else:
-                self.appearances.seen(finding, partial(self._path, finding.legs), now)
+                self.appearances.seen(finding, partial(self.market.path, finding.legs), now)
         if offers:
             self.candidates += len(offers)
             if only is None:
@@ -371,10 +371,6 @@ class Engine:
         only = None if len(desks) == len(self.desks) else desks
         for detector in list(self.detectors):
             self.offer(self.answers.asked(detector, detector.active, now), now, only)
-
-    def _path(self, legs: Sequence[LegId]) -> str:
-        market_legs = self.market.legs
-        return " > ".join([market_legs[legs[0]].spends, *(market_legs[leg].gets for leg in legs)])
 
     def offer_again(self, desk: Desk) -> None:
         """Before this step ends, show the desk the active set once more."""

@@ -163,6 +163,12 @@ class Appearances:
         appearance.outcome = self._reached.pop(key)[1]
         return appearance
 
+    def standing(self) -> list[Appearance]:
+        """Those that are open, with the furthest stage so far; by key."""
+        for key, appearance in self._open.items():
+            appearance.outcome = self._reached[key][1]
+        return [self._open[key] for key in sorted(self._open)]
+
     def of(self, strategy: str) -> list[str]:
         """Keys of a strategy's open appearances and wishes."""
         wished = {key for key, by in self._wished.items() if by == strategy}

@@ -304,6 +304,10 @@ class Market:
             return None
         return Decimal(bid + ask).scaleb(-self.pairs[pair].price_decimals) / 2
 
+    def path(self, legs: Sequence[LegId]) -> str:
+        """Assets in trade order, for eyes: `USD > BTC > ETH > USD`."""
+        return " > ".join([self.legs[legs[0]].spends, *(self.legs[leg].gets for leg in legs)])
+
     def mark(self, asset: str, valuation_asset: str) -> Decimal | None:
         """Direct, else over the two-hop route whose two spreads are tightest, ties by symbol."""
         if asset == valuation_asset:

@@ -108,6 +108,10 @@ class EngineDeskPort:
         return self._engine.exchange_status
 
     @property
+    def now(self) -> Ns:
+        return self._engine.now
+
+    @property
     def journal_lost(self) -> bool:
         return self._engine.journal_lost is not None
 

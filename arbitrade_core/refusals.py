@@ -43,6 +43,8 @@ class Refusals:
         self.last_stop: dict[str, str] = {}
         """by cycle key: why its last offer went no further, in words"""
         self.appearances = OwnAppearances()
+        self.watched: Appearances | None = None
+        """the desk's own appearances in full, for a report on it; None: nobody asks"""
         self._desk_id = desk_id
         self._funnel = funnel
         self._port = port
@@ -56,13 +58,19 @@ class Refusals:
 
     # --- where offers end ---
 
+    def reached(self, key: str, stage: Reached, words: str, edge_bps: Decimal | None) -> None:
+        """For whoever looks at appearances: so far an offer of this one came."""
+        self._port.appearances.reached(key, stage, words, edge_bps)
+        if self.watched is not None:
+            self.watched.reached(key, stage, words, edge_bps)
+
     def stopped(self, offer: Proposal, stop: Stopped) -> None:
         """Pricing made no plan of it."""
         stage = STOPPED_AT[stop.stage]
         self._funnel.count(offer.key, stage)
         self.last_stop[offer.key] = stop.reason
         words = f"stopped at {stop.stage.value}: {stop.reason}"
-        self._port.appearances.reached(offer.key, stage, words, stop.edge_bps)
+        self.reached(offer.key, stage, words, stop.edge_bps)
 
     def refused(self, offer: Proposal, refused: Refused, edge_bps: Decimal | None, now: Ns) -> None:
         """By a check: it rests until the time that the check names, else it is looked at again from time to time."""
@@ -93,7 +101,7 @@ class Refusals:
         """Approved, but not there any more at the last look."""
         self._funnel.count(plan.key, Reached.GONE)
         self.last_stop[plan.key] = f"gone at the last look: {reason}"
-        self._port.appearances.reached(plan.key, Reached.GONE, f"gone: {reason}", plan.edge_bps)
+        self.reached(plan.key, Reached.GONE, f"gone: {reason}", plan.edge_bps)
         self._journal("drop", now, drop_record(plan, "gone", reason))
 
     # --- looking again ---
@@ -128,7 +136,7 @@ class Refusals:
         self._funnel.count(offer.key, stage, None if stage is Reached.STALE else refused.check)
         self.last_stop[offer.key] = f"{refused.check}: {refused.reason}"
         words = f"refused by {refused.check}: {refused.reason}"
-        self._port.appearances.reached(offer.key, stage, words, edge_bps)
+        self.reached(offer.key, stage, words, edge_bps)
         if isinstance(refused, Alarm) and now - self._alarmed.get(refused.check, -ALARM_EVERY_NS) >= ALARM_EVERY_NS:
             self._alarmed[refused.check] = now
             text = f"{offer.key} refused by {refused.check}: {refused.reason}"

@@ -13,12 +13,13 @@ import gc
 import hashlib
 import heapq
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace as with_other
 from datetime import UTC, datetime
 from decimal import Decimal
 from statistics import quantiles
 
+from arbitrade_core.desk import Desk
 from arbitrade_core.domain import Ns, Pair
 from arbitrade_core.errors import ArbitradeError, ProtocolError
 from arbitrade_core.events import (
@@ -42,7 +43,7 @@ from arbitrade_core.recording import chunks as codec
 from arbitrade_core.recording.entries import Chunk, Entry, Gap, State, Via
 from arbitrade_core.replay.collect import DeskRecords
 from arbitrade_core.replay.job import JobSpec
-from arbitrade_core.replay.results import Coverage, DeskResult, MarketResult, ReplayResult, Worth
+from arbitrade_core.replay.results import Coverage, DeskResult, Life, MarketResult, ReplayResult, Worth
 from arbitrade_core.replay.stage import DeskWish, stage
 
 WIND_DOWN_NS: Ns = 5_000_000_000
@@ -236,6 +237,9 @@ class Replay:
     def _begin(self, now: Ns) -> None:
         self.now = now
         self._carry_out(self.engine.start(now))
+        for name, wish in self._wishes.items():
+            if wish.detail:
+                self._desks[name].watch()
         if self._stage.symbols is not None:
             self._step(PairsEnabled(self._stage.symbols, now))
 
@@ -389,6 +393,7 @@ class Replay:
             filled_valued=records.filled_valued,
             earned=tuple(records.earned),
             plans=tuple(records.plans.values()),
+            lives=tuple(_lives(desk)),
             worth=tuple(self._worth[name]),
             refusals=dict(sorted(records.refusals.items())),
         )
@@ -404,6 +409,23 @@ class _Fall:
     def see(self, gain: Decimal) -> None:
         self._peak = max(self._peak, gain)
         self.deepest = max(self.deepest, self._peak - gain)
+
+
+def _lives(desk: Desk) -> Iterator[Life]:
+    """Oldest first; those that were there when the replay ended have no end."""
+    still = [] if desk.refusals.watched is None else desk.refusals.watched.standing()
+    for one in sorted([*desk.lives, *still], key=lambda life: (life.opened_ns, life.key)):
+        yield Life(
+            strategy=one.strategy,
+            key=one.key,
+            path=one.path,
+            opened_ns=one.opened_ns,
+            closed_ns=one.closed_ns,
+            best_gross_bps=one.best_gross_bps,
+            best_edge_bps=one.best_edge_bps,
+            outcome=one.outcome,
+            evaluations=one.evaluations,
+        )
 
 
 def _ns(at: datetime) -> Ns:

@@ -3,8 +3,8 @@
 import os
 import signal
 import time
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import cast
 
 import anyio
 import anyio.to_thread
@@ -13,12 +13,12 @@ import pytest
 from arbitrade_core.backtests import api
 from arbitrade_core.backtests.processes import WorkerProcess
 from arbitrade_core.backtests.running import pin_reason
-from arbitrade_core.backtests.service import Backtests
-from arbitrade_core.domain import Severity
+from arbitrade_core.backtests.service import beside
+from arbitrade_core.domain import Alert
 from arbitrade_core.replay.results import ReplayResult
 from arbitrade_core.replay.searched import SweepResult
 from arbitrade_core.replay.statistics import Window
-from arbitrade_core.services import ServiceHost
+from arbitrade_core.settings import BacktestSettings
 from arbitrade_core.storage import backtests as storage
 from arbitrade_core.storage.connect import Database, Pool
 from tests.backtests.conftest import Start, Until, ended
@@ -72,7 +72,7 @@ async def test_a_result_is_what_was_computed(pool: Pool, start: Start) -> None:
 
 
 async def test_a_killed_worker_costs_no_job(pool: Pool, start: Start, until: Until) -> None:
-    number = await submit(pool, "slow 3")
+    number = await submit(pool, "slow 1.5")
     first = start()
     row = await until(number, lambda row: row.state == "running" and row.progress and row.progress.share > 0)
     os.killpg(first.pid, signal.SIGKILL)
@@ -97,7 +97,7 @@ def noted(computed: Path) -> list[int]:
 
 
 async def test_a_sweep_goes_on_where_it_was(pool: Pool, start: Start, until: Until, computed: Path) -> None:
-    number = await submit(pool, "slow 0.15", 20)
+    number = await submit(pool, "slow 0.1", 20)
     first = start()
     await until(number, lambda row: row.progress and row.progress.variants > 4)
     with anyio.fail_after(20):
@@ -136,7 +136,7 @@ async def test_a_running_job_is_cancelled_within_a_second_or_a_chunk(pool: Pool,
 
 @pytest.mark.parametrize(("slots", "together"), [("1", 1), ("2", 2)])
 async def test_no_more_jobs_run_than_are_allowed(pool: Pool, start: Start, slots: str, together: int) -> None:
-    numbers = [await submit(pool, "slow 0.6") for _ in range(4)]
+    numbers = [await submit(pool, "slow 0.4") for _ in range(4)]
     workers = [start("--stay", BACKTEST__MAX_RUNNING=slots) for _ in range(2)]
     most = 0
     with anyio.fail_after(40):
@@ -165,7 +165,7 @@ async def test_a_worker_that_has_to_go_gives_its_job_back(pool: Pool, start: Sta
 async def test_a_worker_whose_session_is_ended_leaves_the_job_to_the_next(
     pool: Pool, start: Start, until: Until
 ) -> None:
-    number = await submit(pool, "slow 2")
+    number = await submit(pool, "slow 1.2")
     start()
     await until(number, lambda row: row.progress and row.progress.share > 0)
     await pool.execute(
@@ -179,17 +179,9 @@ async def test_a_worker_whose_session_is_ended_leaves_the_job_to_the_next(
 # --- beside a bot ---------------------------------------------------------------------------------------------------
 
 
-class Host:
-    def __init__(self) -> None:
-        self.alerts: list[str] = []
-
-    def alert(self, severity: Severity, topic: str, text: str) -> None:
-        self.alerts.append(text)
-
-
-def beside(database: Database, module: str) -> Backtests:
-    process = WorkerProcess(database.place.database, words=("-m", module))
-    return Backtests(database, process, look_s=0.1)
+def running(database: Database, alerts: list[Alert], **settings: bool) -> AbstractAsyncContextManager[None]:
+    process = WorkerProcess(database.place.database, words=("-m", "tests.backtests.fake_worker"))
+    return beside(database, BacktestSettings(**settings), alerts.append, lambda: 0, process=process, look_s=0.1)
 
 
 async def test_a_bot_runs_what_is_queued_and_ends_with_its_worker(
@@ -197,15 +189,14 @@ async def test_a_bot_runs_what_is_queued_and_ends_with_its_worker(
 ) -> None:
     for name, value in setting.items():
         monkeypatch.setenv(name, value)
-    host = Host()
-    service = beside(database, "tests.backtests.fake_worker")
-    async with service.run(_as_host(host)):
+    alerts: list[Alert] = []
+    async with running(database, alerts):
         await until(await submit(pool, "quick"), lambda row: row.state == "done")
         number = await submit(pool, "slow 30")
         await until(number, lambda row: row.progress and row.progress.share > 0)
     row = await api.job(pool, number)
     assert (row.state, row.attempts) == ("queued", 0)
-    assert host.alerts == []
+    assert alerts == []
 
 
 async def test_a_bot_says_when_its_worker_fails(
@@ -213,16 +204,19 @@ async def test_a_bot_says_when_its_worker_fails(
 ) -> None:
     for name, value in (setting | {"ARBITRADE_BACKTEST__NICE": "much"}).items():
         monkeypatch.setenv(name, value)
-    host = Host()
+    alerts: list[Alert] = []
     await submit(pool, "quick")
-    async with beside(database, "tests.backtests.fake_worker").run(_as_host(host)):
+    async with running(database, alerts):
         with anyio.fail_after(30):
-            while not host.alerts:  # noqa: ASYNC110
+            while not alerts:  # noqa: ASYNC110
                 await anyio.sleep(0.05)
-    (text,) = host.alerts
-    assert "ARBITRADE_BACKTEST__NICE is 'much'" in text
-    assert "trading goes on" in text
+    (alert,) = alerts
+    assert "ARBITRADE_BACKTEST__NICE is 'much'" in alert.text
+    assert "trading goes on" in alert.text
 
 
-def _as_host(host: Host) -> ServiceHost:
-    return cast(ServiceHost, host)
+async def test_a_bot_leaves_jobs_alone_when_it_is_told_to(database: Database, pool: Pool) -> None:
+    number = await submit(pool, "quick")
+    async with running(database, [], in_run=False):
+        await anyio.sleep(0.5)
+    assert (await api.job(pool, number)).attempts == 0
