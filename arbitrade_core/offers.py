@@ -197,9 +197,7 @@ class Offers:
 
     def _fee_factors(self, rates: Rates | None) -> list[float]:
         known = rates or {}
-        return [
-            0.0 if (fee := known.get(leg.symbol)) is None else factor(leg.side, fee) for leg in self._market.legs
-        ]
+        return [0.0 if (fee := known.get(leg.symbol)) is None else factor(leg.side, fee) for leg in self._market.legs]
 
     # --- what detectors must beat ---
 

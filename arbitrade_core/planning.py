@@ -93,7 +93,7 @@ class Prices:
             found = self._plans[asked] = self._worked_out(candidate, desk, view, funds, now)
         return found
 
-    def _worked_out(  # noqa: PLR0917 - who asks for what, and what they have and see
+    def _worked_out(
         self,
         candidate: Candidate,
         desk: PlanningDesk,

@@ -188,7 +188,7 @@ def live(
     return engine, world, exchange, peer
 
 
-def variant(loaded: Loaded, number: int, least_profit: float):  # type: ignore[no-untyped-def]  # noqa: ANN201
+def variant(loaded: Loaded, number: int, least_profit: float):  # type: ignore[no-untyped-def]
     """The first is the job's own desk; the others ask for more."""
     core = loaded.core
     risk = {"once_per_appearance": True, "max_cycle_notional_valued": Decimal(SIZES[number // 10 % len(SIZES)])}

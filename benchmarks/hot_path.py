@@ -206,7 +206,7 @@ def pricing_us(seed: int) -> dict[str, float]:
         consider(self, candidates, now, prices)
         samples.append((time.perf_counter_ns() - began) // max(1, len(candidates)))
 
-    Desk.consider = timed_consider  # type: ignore[method-assign,assignment]
+    Desk.consider = timed_consider  # type: ignore[method-assign]
     try:
         timed_engine(load.engine, load.updates)
     finally:

@@ -163,7 +163,9 @@ def _stated(text: str, pairs: Sequence[Pair], now: Ns) -> Fees:
 
 
 def _rates(text: str, problems: list[str]) -> FeeRates:
-    parts = dict(part.strip().partition("=")[::2] for part in text.split(",") if part.strip())
+    parts = {
+        name.strip(): value for part in text.split(",") if part.strip() for name, _, value in (part.partition("="),)
+    }
     currency = parts.pop("currency", "quote").strip()
     maker, taker = (_fraction(parts.pop(name, "")) for name in ("maker", "taker"))
     if (

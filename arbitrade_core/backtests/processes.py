@@ -104,12 +104,18 @@ def detached(database: str, log: Path) -> int:
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as said:
-            return subprocess.Popen(  # noqa: S603 - our own module
+            process = subprocess.Popen(  # noqa: S603 - our own module
                 [sys.executable, "-P", "-m", MODULE, "--database", database],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=said,
                 start_new_session=True,
-            ).pid
+            )
     except OSError as error:
         raise ArbitradeError(f"no process for backtests can be started: {error}; see what the system lacks") from error
+    # Those that have ended are taken note of, or the system would keep them in its books.
+    _detached[:] = [process, *(one for one in _detached if one.poll() is None)]
+    return process.pid
+
+
+_detached: "list[subprocess.Popen[bytes]]" = []

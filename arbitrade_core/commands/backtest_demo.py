@@ -103,10 +103,11 @@ async def _record(seconds: float) -> None:
     # `arbitrade demo` is a plugin's command, so it is run as people run it. In a session of its own: Ctrl-C is for us.
     command = [sys.executable, "-P", "-c", "from arbitrade_core.cli import main; main()"]
     command += ["demo", "--record", f"--seconds={seconds:g}", "--json"]
-    with anyio.move_on_after(seconds + _END_S) as within:
-        ran = await anyio.run_process(command, check=False, stdin=subprocess.DEVNULL, start_new_session=True)
-    if within.cancelled_caught:
-        raise ArbitradeError(f"`arbitrade demo --record --seconds {seconds:g}` did not end")
+    try:
+        with anyio.fail_after(seconds + _END_S):
+            ran = await anyio.run_process(command, check=False, stdin=subprocess.DEVNULL, start_new_session=True)
+    except TimeoutError:
+        raise ArbitradeError(f"`arbitrade demo --record --seconds {seconds:g}` did not end") from None
     if ran.returncode:
         lines = ran.stderr.decode(errors="replace").strip().splitlines() or ["it said nothing"]
         raise ArbitradeError(f"`arbitrade demo --record` failed: {lines[-1]}")

@@ -3,6 +3,7 @@
     messages     what a desk asks (`Terms`, `LegInput`) and what it is told (`Priced`, `Stopped`)
     walk         floats: how deep to go into every book, best profit first
     sizing       Decimals: quantities that fund each other at given limits
+    whole_lots   Decimals: every size, where a book holds so few lots that rounding decides
     tight        Decimals: limits no worse than needed, and what is to be expected at them
     cycle        `price_cycle`, `CyclePricing`: the four stages, the recomputation, the certificate
     rotation     `price_rotation`: one asset of an inventory into another, within a price bound

@@ -19,6 +19,7 @@ from arbitrade_core.pricing.messages import LegInput, Priced, Stage, Stopped, Te
 from arbitrade_core.pricing.sizing import LimitedLeg, Sized, TooSmall, limited, size_legs
 from arbitrade_core.pricing.tight import Tight, tightened, top_level
 from arbitrade_core.pricing.walk import Chain, Ladder
+from arbitrade_core.pricing.whole_lots import every_size
 
 _EDGE_DECIMALS = 6
 _LOT_TRIES = 4
@@ -48,6 +49,8 @@ class CyclePricing:
         self._tops: list[Level] = []
         self._attempts: dict[int, list[_Attempt]] = {}
         """by step of the chain: sizes tried, each a lot smaller than the one before"""
+        self._few: list[_Attempt] | None = None
+        """every size, where there are few; None: nobody asked yet"""
         self._best: dict[tuple[Decimal, ...], Priced | Stopped] = {}
         """by margin, edge and buffers"""
         self._at_the_fees = self._look_at_tops()
@@ -81,9 +84,13 @@ class CyclePricing:
             kept = ONE - len(legs) * (terms.slippage_bps + terms.fee_buffer_bps) * BPS
             stop = 1 + float(terms.margin_bps) / 1e4
             wanted = (1 + float(terms.min_edge_bps) / 1e4) / float(kept) if kept > 0 else math.inf
+            counted = self._in_whole_lots(stop, wanted, terms, kept)
+            if counted is not None:
+                return counted
             failure = ""
-            for step in () if self._chain is None else self._chain.ranked(stop, wanted):
-                plan = self._plan_at(step, self._chain, terms, kept)
+            chain = self._chain
+            for step in () if chain is None else chain.ranked(stop, wanted):
+                plan = self._plan_at(step, terms, kept)
                 if isinstance(plan, Priced):
                     return plan
                 failure = failure or f"profitable depth is too small: {plan}"
@@ -96,6 +103,20 @@ class CyclePricing:
                 f"{plain(terms.margin_bps)} bps with whole ticks and fees in the adverse currency"
             )
             return Stopped(Stage.DEPTH, failure or at_the_tops, self._top_edge_bps)
+
+    def _in_whole_lots(self, stop: float, wanted: float, terms: Terms, kept: Decimal) -> Priced | None:
+        """The best of all sizes where there are few; None where there are many, or none that certifies."""
+        if self._chain is None or not self._chain.sizes(stop):
+            return None
+        if self._few is None:
+            sizes = every_size(self._legs, self._budget, self._max_levels, self._fills)
+            self._few = [_Attempt(at, sized) for at, sized in sizes]
+        promised = ONE + terms.margin_bps * BPS
+        certified = [one for one in self._few if one.keeps(promised)]
+        plans = [_certified(one.tight(self._max_levels, self._fills), terms, kept) for one in certified]
+        better = ((float(plan.legs[-1].get) >= float(plan.legs[0].spend) * wanted, plan.profit) for plan in plans)
+        ranked = sorted(zip(better, plans, strict=True), key=lambda entry: entry[0], reverse=True)
+        return next((plan for _, plan in ranked if plan.profit > 0), None)
 
     def _look_at_tops(self) -> Stopped | None:
         rate = 1.0
@@ -113,12 +134,12 @@ class CyclePricing:
         reason = f"the tops of the books return {plain(self._top_edge_bps)} bps after fees"
         return Stopped(Stage.FEES, reason, self._top_edge_bps)
 
-    def _plan_at(self, step: int, chain: "Chain", terms: Terms, kept: Decimal) -> Priced | str:
+    def _plan_at(self, step: int, terms: Terms, kept: Decimal) -> Priced | str:
         """The largest plan at these depths that certifies, or what kept it from it."""
         promised = ONE + terms.margin_bps * BPS
         failure = ""
         for number in range(_LOT_TRIES):
-            tried = self._tried(step, number, chain)
+            tried = self._tried(step, number)
             sized = tried.sized
             if isinstance(sized, TooSmall):
                 return failure or sized.reason
@@ -132,7 +153,7 @@ class CyclePricing:
                 return failure  # a lot per leg does not explain it
         return failure
 
-    def _tried(self, step: int, number: int, chain: "Chain") -> "_Attempt":
+    def _tried(self, step: int, number: int) -> "_Attempt":
         """The largest size at these depths, or that less a lot of its coarsest leg, `number` times."""
         attempts = self._attempts.setdefault(step, [])
         if number == len(attempts):
@@ -140,7 +161,8 @@ class CyclePricing:
             if attempts:
                 at = attempts[-1].a_lot_less()
             else:
-                depths = zip(legs, chain.depths(step), strict=True)
+                assert self._chain is not None
+                depths = zip(legs, self._chain.depths(step), strict=True)
                 at = [limited(leg, limit, lots, self._fills) for leg, (limit, lots) in depths]
             attempts.append(_Attempt(at, size_legs(at, self._budget)))
         return attempts[number]
@@ -154,6 +176,10 @@ class _Attempt:
         self._at = at
         self.lots = [] if isinstance(sized, TooSmall) else _lots(at, sized)
         self._tight: Tight | None = None
+
+    def keeps(self, promised: Decimal) -> bool:
+        """Whether as much comes back at the limits, for each unit that goes."""
+        return isinstance(self.sized, Sized) and self.sized.start * promised <= self.sized.end_floor
 
     def tight(self, max_levels: int, fills: int) -> Tight:
         assert isinstance(self.sized, Sized)

@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 from arbitrade_core.desk import Desk
-from arbitrade_core.domain import FeeCurrency, Fee, FeeSnapshot, Ns, PairStatus
+from arbitrade_core.domain import Fee, FeeCurrency, FeeSnapshot, Ns, PairStatus
 from arbitrade_core.engine import Engine
 from arbitrade_core.events import (
     BookUpdate,
@@ -39,7 +39,7 @@ from arbitrade_core.settings import RiskSettings
 from arbitrade_core.subledgers import Ledgers
 from arbitrade_core.testing.world import SilentPeer, World
 from arbitrade_triangular.detector import TriangularDetector
-from tests.engine.harness import MS, QTY, QUOTES, S, START_NS, StubFeed, Update, listing
+from tests.engine.harness import MS, QTY, QUOTES, START_NS, S, StubFeed, Update, listing
 
 D = Decimal
 SYMBOLS = tuple(QUOTES)
@@ -81,9 +81,15 @@ def _wish(chance: random.Random, number: int) -> Wish:
     min_edge = pick(("0", "2", "5", "20", "60"))
     return Wish(
         name=f"desk-{number}",
-        pricing=Terms(D(pick(("0", "1", "10"))), D(min_edge), D(pick(("0", "0.01", "3"))), D(pick(("0", "4"))), D(0), 10, 10),
+        pricing=Terms(
+            D(pick(("0", "1", "10"))), D(min_edge), D(pick(("0", "0.01", "3"))), D(pick(("0", "4"))), D(0), 10, 10
+        ),
         start_assets=pick((("USD",), ("USD",), ("USD",), ("USD", "EUR"), ("BTC",))),
-        balances={"USD": D(pick(("10000", "1500", "100"))), "EUR": D(pick(("0", "3000"))), "BTC": D(pick(("0", "0.4")))},
+        balances={
+            "USD": D(pick(("10000", "1500", "100"))),
+            "EUR": D(pick(("0", "3000"))),
+            "BTC": D(pick(("0", "0.4"))),
+        },
         max_notional=pick((None, D(1000), D(1000), D(250))),
         reserve=pick(({}, {"USD": D(50)})),
         latency_ms=pick((0, 5, 50)),
@@ -137,7 +143,11 @@ def script(chance: random.Random, desks: Sequence[Wish], *, count: int = 220) ->
             case "status":
                 figures = (pick(("online", "online", "maintenance")),)
             case "own":
-                figures = (pick(("fees", "thresholds", "thresholds", "thresholds", "assets")), pick(RATES), chance.randint(0, 80))
+                figures = (
+                    pick(("fees", "thresholds", "thresholds", "thresholds", "assets")),
+                    pick(RATES),
+                    chance.randint(0, 80),
+                )
             case _:
                 figures = ()
         desk = pick(desks).name if kind == "own" else ""

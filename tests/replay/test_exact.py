@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from arbitrade_core.errors import ArbitradeError, ProtocolError
-from arbitrade_core.events import Halt, Resume, Thresholds
+from arbitrade_core.events import Frame, Halt, Resume, Thresholds
 from arbitrade_core.recording.entries import Gap
 from arbitrade_core.replay.exact import compare
 from tests.replay.recordings import Recorded, recorded
@@ -48,8 +48,9 @@ def test_nothing_is_compared_beyond_a_gap(run: Recorded) -> None:
 
 
 def test_an_input_that_is_missing_without_a_gap_shows(run: Recorded) -> None:
-    plans = [record for record in run.records if record.kind == "plan"]
-    entries = [entry for entry in run.entries if entry.now != plans[3].time_ns]
+    frames = {entry.now for entry in run.entries if isinstance(entry, Frame)}
+    at_ns = next(record.time_ns for record in run.records if record.kind == "plan" and record.time_ns in frames)
+    entries = [entry for entry in run.entries if entry.now != at_ns]
     assert not compare(run.head, entries, run.journalled).exact
 
 

@@ -25,8 +25,8 @@ from arbitrade_core.risk.market import BookHealth, Depeg, ExchangeStatus, Maximu
 from arbitrade_core.risk.size import (
     AssetNotional,
     Cooldown,
-    OncePerAppearance,
     CycleNotional,
+    OncePerAppearance,
     OpenPlans,
     PairNotional,
     PlanRate,
