@@ -244,6 +244,10 @@ class Desk:
         """From now on keep `lives`: the appearances that ended, as this desk saw them. For reports; they only grow."""
         self.refusals.watched = Appearances()
 
+    def standing(self) -> set[str]:
+        """Keys of everything that is to be told to this desk when it vanishes."""
+        return self.refusals.appearances.kept()
+
     @property
     def last_stop(self) -> Mapping[str, str]:
         """By cycle key: why its last offer went no further, in words."""

@@ -196,8 +196,8 @@ class Engine:
                 self.offer_active(list(again.values()), now)
 
     def _run_timers(self, now: Ns) -> None:
-        """What they ask for is settled at their time, on what was known then: whatever else is due before the input that
-        brought the time, and however often somebody looks."""
+        """What they ask for is settled at their time, on what was known then: before the input that brought the time,
+        and however often somebody looks."""
         while (due := self.timers.pop(now)) is not None:
             at, action = due
             self.now = max(self.now, at)

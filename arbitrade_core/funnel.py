@@ -115,7 +115,7 @@ class OwnAppearances:
         told.add(what)
         return True
 
-    def keys(self) -> set[str]:
+    def kept(self) -> set[str]:
         """Everything that something is kept of."""
         return {*self._since, *self._told}
 

@@ -80,7 +80,7 @@ class Indexing:
             engine.offer_active(concerned, now)
 
     def _fund(self, desks: Sequence[Desk], now: Ns) -> None:
-        """Hand strategies what they work with. Money in open plans is not there: it is looked for when they have ended."""
+        """Hand strategies what they work with. Money in open plans is not there: once they have ended, again."""
         self._busy -= {desk.id for desk in desks}
         engine = self._engine
         for detector in list(engine.in_use.detectors) if desks else ():

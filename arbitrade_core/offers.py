@@ -48,7 +48,7 @@ class Row:
         self.desks.insert(at, desk)
         self.asks.insert(at, asks)
         self._reach = {key: reach + (reach > at) for key, reach in self._reach.items()}
-        for key in desk.refusals.appearances.keys():
+        for key in desk.standing():
             self._reach[key] = max(self._reach.get(key, 0), at + 1)
         desk.weighed(self._fee_factors, self._starts)
 
@@ -143,7 +143,8 @@ class Offers:
 
     def moved(self, desks: Iterable[Desk]) -> bool:
         """Fees, thresholds or start assets of these changed; returns whether that changes what detectors are told."""
-        return any([self._move(desk) for desk in desks])
+        moved = [self._move(desk) for desk in desks]
+        return any(moved)
 
     def _move(self, desk: Desk) -> bool:
         was, row = self._row_of[desk.id]

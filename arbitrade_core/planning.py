@@ -45,8 +45,8 @@ class PlanningDesk(DeskView, Protocol):
     alike: Alike
 
     def differs_on(self, legs: Sequence[LegId]) -> Hashable:
-        """What this desk took and was promised on the books of these legs, None for nothing: desks for which it is equal
-        see equal books."""
+        """What this desk took and was promised on the books of these legs, None for nothing: desks for which that is
+        equal see equal books."""
         ...
 
 

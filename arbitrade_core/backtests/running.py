@@ -30,7 +30,7 @@ from arbitrade_core.replay.stage import headline_wishes
 from arbitrade_core.replay.statistics import Window
 from arbitrade_core.replay.sweep.sweep import Progress as SweepProgress
 from arbitrade_core.storage import backtests as storage
-from arbitrade_core.storage.backtests import Claimed, NotOurs, Ownership, Progress, StoredVariant
+from arbitrade_core.storage.backtests import ENDED, Claimed, NotOurs, Ownership, Progress, StoredVariant
 from arbitrade_core.storage.connect import Pool
 
 _log = structlog.get_logger(__name__)
@@ -71,12 +71,15 @@ async def run_job(claimed: Claimed, means: Means, stop: anyio.Event) -> str | No
         result = await _Run(claimed, means).compute(stop)
         if result is not None:
             await _store(claimed, means, result)
-            await _unpin(means, claimed.id)
+            await unpin(means, claimed.id)
             return "done"
-        await owner.give_back(claimed.id)
+        state = await owner.give_back(claimed.id)
+        if state in ENDED:
+            await unpin(means, claimed.id)
+        return state
     except Cancelled:
         await owner.cancelled(claimed.id)
-        await _unpin(means, claimed.id)
+        await unpin(means, claimed.id)
         return "cancelled"
     except NotOurs as error:
         log.warning("job lost", reason=str(error))
@@ -87,9 +90,8 @@ async def run_job(claimed: Claimed, means: Means, stop: anyio.Event) -> str | No
         reason = sentence(error)
         log.error("job failed", reason=reason, exc_info=None if isinstance(error, ArbitradeError) else error)
         await _fail(claimed.id, owner, reason)
-        await _unpin(means, claimed.id)
+        await unpin(means, claimed.id)
         return "failed"
-    return "queued"
 
 
 def sentence(error: BaseException) -> str:
@@ -320,7 +322,8 @@ def pin_reason(number: int) -> str:
     return f"backtest {number}"
 
 
-async def _unpin(means: Means, number: int) -> None:
+async def unpin(means: Means, number: int) -> None:
+    """The job has ended: the days that it reads need not stay for it."""
     try:
         await means.tools.unpin(means.pool, pin_reason(number))
     except StorageError as error:

@@ -24,13 +24,13 @@ from typing import NoReturn
 import anyio
 import structlog
 
-from arbitrade_core.backtests.running import Means, run_job
+from arbitrade_core.backtests.running import Means, run_job, unpin
 from arbitrade_core.backtests.tools import Tools
 from arbitrade_core.composition import core_settings
 from arbitrade_core.errors import ArbitradeError, StorageError
 from arbitrade_core.plugins.catalogue import EXPERIMENTAL_GROUP, GROUP
 from arbitrade_core.settings import BacktestSettings
-from arbitrade_core.storage.backtests import owning
+from arbitrade_core.storage.backtests import ENDED, owning
 from arbitrade_core.storage.connect import Database, open_database
 from arbitrade_core.storage.migrations import core_migrations, migrate
 
@@ -60,16 +60,19 @@ async def work(
                 owning(database, f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}") as owner,
                 database.pool(size=3, application="arbitrade backtest") as pool,
             ):
+                means = Means(owner, pool, tools, code)
                 while not stop.is_set():
                     took = await owner.take_slot(settings.max_running)
-                    if took:
-                        await owner.recover()
+                    for number, state in (await owner.recover()).items() if took else ():
+                        _log.warning("its worker was gone", job=number, state=state)
+                        if state in ENDED:
+                            await unpin(means, number)
                     claimed = await owner.claim() if took else None
                     began = True
                     if claimed is not None:
                         failures = 0
                         _log.info("job begins", job=claimed.id, kind=claimed.kind, attempt=claimed.attempts)
-                        state = await run_job(claimed, Means(owner, pool, tools, code), stop)
+                        state = await run_job(claimed, means, stop)
                         _log.info("job left", job=claimed.id, state=state)
                         for gone in await owner.prune(settings.keep_jobs):
                             _log.info("old job deleted", job=gone)

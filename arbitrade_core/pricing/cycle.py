@@ -61,7 +61,7 @@ class CyclePricing:
         if self._at_the_fees is None:
             with exact():
                 ladders = [Ladder(leg, max_levels) for leg in legs]
-                if all([ladder.deepen() for ladder in ladders]):
+                if all(ladder.deepen() for ladder in ladders):
                     self._chain = Chain(ladders, float(budget))
 
     def price(self, terms: Terms, min_profit_start: Decimal) -> Priced | Stopped:

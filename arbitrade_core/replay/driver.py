@@ -136,6 +136,8 @@ class Replay:
         self._desks = {desk.id: desk for desk in self.engine.desks}
         self._worth: dict[str, list[Worth]] = {name: [] for name in self._wishes}
         self._falls = {name: _Fall() for name in self._wishes}
+        self._revaluation: dict[str, Decimal] = {}
+        """as of the last time that everything held could be marked: books may end before the range does"""
         self._every_ns = max(1, (self._end_ns - self._start_ns) // SAMPLES)
         self._sample_ns = self._start_ns
         self._fees_ns = self._start_ns
@@ -280,6 +282,7 @@ class Replay:
         with exact():
             revaluation = results.revaluation
             if revaluation is not None:
+                self._revaluation[name] = revaluation
                 self._falls[name].see(results.trading + revaluation)
             if self._wishes[name].detail:
                 self._worth[name].append(Worth(self.now, results.trading, revaluation))
@@ -380,7 +383,7 @@ class Replay:
             closing=dict(sorted(desk.ledger.balances().items())),
             valuation_asset=desk.valuation_asset,
             trading_valued=results.trading,
-            revaluation_valued=results.revaluation,
+            revaluation_valued=self._revaluation.get(name),
             drawdown_valued=self._falls[name].deepest,
             fees_valued=records.fees_valued,
             exposure_valued=records.exposure_valued,

@@ -92,6 +92,7 @@ class DeskResult(msgspec.Struct, frozen=True):
     trading_valued: Decimal
     """by all plans that ended"""
     revaluation_valued: Decimal | None
+    """of what is held, when all of it could last be marked; None: it never could"""
     drawdown_valued: Decimal
     """largest fall of trading plus revaluation from its peak, at the moments of `worth`"""
     fees_valued: Decimal

@@ -306,9 +306,10 @@ class Ownership:
             slot, self._slot = self._slot, None
             await self._value("SELECT pg_advisory_unlock($1, $2)", _SLOTS, slot)
 
-    async def recover(self) -> list[int]:
-        """Find running jobs whose worker is gone. They go back into the queue; who was begun too often has failed."""
-        found = []
+    async def recover(self) -> dict[int, str]:
+        """Find running jobs whose worker is gone; their states now. They go back into the queue; one that was begun too
+        often has failed, and one that was to be cancelled is."""
+        found: dict[int, str] = {}
         for (number,) in await self._rows("SELECT id FROM backtest_jobs WHERE state = 'running' ORDER BY id"):
             if not await self._lock(number):
                 continue
@@ -329,7 +330,7 @@ class Ownership:
             finally:
                 await self._unlock(number)
             if state is not None:
-                found.append(number)
+                found[number] = state
         return found
 
     async def claim(self) -> Claimed | None:
@@ -382,17 +383,19 @@ class Ownership:
     async def cancelled(self, number: int) -> None:
         await self._end(number, "cancelled", None)
 
-    async def give_back(self, number: int) -> None:
-        """The worker has to go: the job waits for another one, and this attempt does not count."""
-        await self._value(
+    async def give_back(self, number: int) -> str | None:
+        """The worker has to go: the job waits for another one, and this attempt does not count. Its state now, which is
+        `cancelled` when that was asked for; None: it was not ours."""
+        state: str | None = await self._value(
             "UPDATE backtest_jobs SET worker = NULL, progress = NULL, attempts = attempts - 1,"
             " state = CASE WHEN cancel_requested THEN 'cancelled' ELSE 'queued' END,"
             " ended_at = CASE WHEN cancel_requested THEN clock_timestamp() END"
-            " WHERE id = $1 AND state = 'running' AND worker = $2",
+            " WHERE id = $1 AND state = 'running' AND worker = $2 RETURNING state",
             number,
             self._worker,
         )
         await self._unlock(number)
+        return state
 
     async def prune(self, keep: int) -> list[int]:
         """Forget ended jobs but the newest `keep`; the numbers of those that are gone."""

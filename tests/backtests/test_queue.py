@@ -66,10 +66,11 @@ async def test_a_job_whose_worker_is_gone_waits_again_and_fails_in_the_end(datab
             assert claimed.attempts == attempt
             assert await storage.queued(pool) == 0
             async with owning(database, "other") as other:
-                assert await other.recover() == [], "its worker lives"
+                assert await other.recover() == {}, "its worker lives"
         await until_orphaned(pool)
         async with owning(database, "next") as other:
-            assert await other.recover() == [number]
+            state = "failed" if attempt == MAX_ATTEMPTS else "queued"
+            assert await other.recover() == {number: state}
     found = await row(pool, number)
     assert (found.state, found.attempts) == ("failed", MAX_ATTEMPTS)
     assert "without a word 3 times" in found.reason
@@ -96,7 +97,7 @@ async def test_what_was_to_be_cancelled_does_not_come_back(database: Database, p
 async def test_a_job_that_is_given_back_has_not_been_tried(database: Database, pool: Pool, owner: Ownership) -> None:
     number = await submit(pool, "one")
     await owner.claim()
-    await owner.give_back(number)
+    assert await owner.give_back(number) == "queued"
     found = await row(pool, number)
     assert (found.state, found.attempts, found.worker) == ("queued", 0, None)
     async with owning(database, "next") as other:

@@ -84,12 +84,14 @@ async def test_a_killed_worker_costs_no_job(pool: Pool, start: Start, until: Unt
 
 async def test_a_job_that_kills_its_worker_fails_after_three_attempts(pool: Pool, start: Start, until: Until) -> None:
     number, last = await submit(pool, "killed"), await submit(pool, "quick")
+    await TOOLS.pin(pool, Window(0, 1), pin_reason(number))
     for _ in range(3):
         code, _ = await anyio.to_thread.run_sync(ended, start())
         assert code == -signal.SIGKILL
     assert (await anyio.to_thread.run_sync(ended, start()))[0] == 0
     assert (await api.job(pool, number)).state == "failed"
     assert (await api.job(pool, last)).state == "done"
+    assert await pool.fetchval("SELECT count(*) FROM recording_pins") == 0
 
 
 def noted(computed: Path) -> list[int]:
@@ -145,7 +147,7 @@ async def test_no_more_jobs_run_than_are_allowed(pool: Pool, start: Start, slots
     )
     running = "SELECT count(*) FROM backtest_jobs WHERE state = 'running'"
     with anyio.fail_after(40):
-        while await pool.fetchval(sessions) < len(workers) or await pool.fetchval(running) < together:
+        while await pool.fetchval(sessions) < len(workers) or await pool.fetchval(running) < together:  # noqa: ASYNC110
             await anyio.sleep(0.05)
     for _ in range(20):
         assert await pool.fetchval(running) == together

@@ -6,7 +6,7 @@ every such triple of quantities on small books and shares no code with pricing, 
 """
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from arbitrade_core.book import Level
 from arbitrade_core.desk import Desk
 from arbitrade_core.domain import Fee, FeeSnapshot, Order, Pair, Side, TimeInForce
 from arbitrade_core.engine import Engine
@@ -38,7 +39,7 @@ D = Decimal
 SEEDS = st.integers(0, 10**9)
 HUGE = D(10**9)
 
-type Levels = list[tuple[int, int]]
+type Levels = list[Level]
 """(price in ticks, lots), best first; a tick is 1 of the quote asset, a lot 1 of the base asset"""
 
 
@@ -47,7 +48,7 @@ type Levels = list[tuple[int, int]]
 
 @dataclass(frozen=True)
 class Small:
-    """USD -> A -> B -> USD over A/USD, B/A and B/USD; the fair books bring nothing, `cheap` is what one frame plants."""
+    """USD -> A -> B -> USD over A/USD, B/A and B/USD; one frame plants `bids_b`, where there is nothing to earn."""
 
     budget: int
     asks_a: Levels
@@ -167,7 +168,9 @@ class Bench:
         self.world.run_for(0)
         self.world.take(FeesLoaded("desk", FeeSnapshot("none", "a test", START_NS, COST_NOTHING), START_NS))
 
-    def shows(self, symbol: str, *, bids: Levels = (), asks: Levels = (), snapshot: bool = False) -> None:  # type: ignore[assignment]
+    def shows(
+        self, symbol: str, *, bids: Sequence[Level] = (), asks: Sequence[Level] = (), snapshot: bool = False
+    ) -> None:
         """One frame: the side that is given is now this; a snapshot replaces both."""
         pair = SYMBOLS.index(symbol)
         book = self.engine.market.books[pair]
@@ -176,7 +179,9 @@ class Bench:
             kept = {price for price, _ in levels}
             gone = [(price, 0) for price, _ in side.levels() if levels and not snapshot and price not in kept]
             changes.append(gone + list(levels))
-        self.feed.next = [Update(pair, snapshot, *changes, right=True, sent_ns=self.world.now)]
+        bid, ask = changes
+        now = self.world.now
+        self.feed.next = [Update(pair=pair, snapshot=snapshot, bids=bid, asks=ask, right=True, sent_ns=now)]
         assert self.feed.conn is not None
         self.world.take(Frame(self.feed.conn, b"", self.world.now))
 
