@@ -17,6 +17,7 @@ import anyio
 import structlog
 from anyio.abc import TaskStatus
 
+from arbitrade_core.backtests.service import beside as backtests_beside
 from arbitrade_core.clock import WallClock
 from arbitrade_core.composition import Adjust, Loaded, Overrides, Past, compose, core_settings, load, overriding
 from arbitrade_core.control import Verbs, control_file, serve
@@ -112,6 +113,7 @@ async def session(
         kept = None if mode is Mode.RECORD else ready.database
         observations = None if kept is None else ObservationWriter(kept, engine.desks[0].id)
         recorder = _recorder(mode, record, ready, shell)
+        await stack.enter_async_context(_backtests(mode, ready, shell))
         verbs, stop = Verbs(), anyio.Event()
         async with anyio.create_task_group() as tasks:
             services = Services(tasks, verbs, shell.notify, clock, kept)
@@ -154,6 +156,12 @@ def _recorder(mode: Mode, record: bool | None, ready: "_Ready", shell: Shell) ->
     recorder = Recorder(ready.database, shell.engine, source, settings, clock=shell.clock, tell=shell.notify)
     shell.tap(recorder.tap)
     return recorder
+
+
+def _backtests(mode: Mode, ready: "_Ready", shell: Shell) -> AbstractAsyncContextManager[None]:
+    """The queue of backtests is worked off beside a bot, in a process of its own."""
+    database = ready.database if mode is Mode.PAPER else None
+    return backtests_beside(database, ready.loaded.core.backtest, shell.notify, shell.clock)
 
 
 def _begin_recording(recorder: Recorder | None, ready: "_Ready", engine: Engine, halted: str | None) -> None:

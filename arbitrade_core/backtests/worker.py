@@ -63,9 +63,9 @@ async def work(
                 means = Means(owner, pool, tools, code)
                 while not stop.is_set():
                     took = await owner.take_slot(settings.max_running)
-                    for number, state in (await owner.recover()).items() if took else ():
-                        _log.warning("its worker was gone", job=number, state=state)
-                        if state in ENDED:
+                    for number, now in (await owner.recover()).items() if took else ():
+                        _log.warning("its worker was gone", job=number, state=now)
+                        if now in ENDED:
                             await unpin(means, number)
                     claimed = await owner.claim() if took else None
                     began = True

@@ -1,4 +1,4 @@
-"""What a recording is made of: the engine's inputs in arrival order, and marks between them that make it usable in part.
+"""What a recording is made of: the engine's inputs in arrival order, and marks that make it usable in part.
 
 An exact replay takes the inputs alone. A replay that begins in the middle, or whose bot has other settings, reads the
 frames and follows the marks: whose connection it is, what the books were, where something is missing.
@@ -22,7 +22,7 @@ class Via(msgspec.Struct, gc=False):
 
 
 class State(msgspec.Struct, gc=False):
-    """A frame that the exchange did not send: what it would say if it were asked now, made by the feed of what it knows.
+    """A frame that the exchange did not send: what it would say if it were asked now, made of what the feed knows.
 
     A reader that begins here has its books from these (`spi.Recordable.state`); no engine input.
     """

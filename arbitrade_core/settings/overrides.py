@@ -35,9 +35,10 @@ def overridden(core: CoreSettings, values: Mapping[str, str], where: str, proble
         section: Section | None = getattr(core, section_name) if section_name in SECTIONS else None
         if not isinstance(section, Section) or field_name not in type(section).model_fields:
             near = difflib.get_close_matches(path, desk_settings(), n=1, cutoff=0.6)
+            example = near[0] if near else "trading.min_edge_bps"
             problems.append(
-                f"{where} names {path!r}; write <section>.<setting>, such as {near[0] if near else 'trading.min_edge_bps'},"
-                f" with a section of {', '.join(SECTIONS)}"
+                f"{where} names {path!r}; write <section>.<setting>, such as {example}, with a section of "
+                f"{', '.join(SECTIONS)}"
             )
             continue
         annotation = type(section).model_fields[field_name].annotation

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from arbitrade_core.backtests import processes
 from arbitrade_core.cli import main
 from arbitrade_core.settings import CoreSettings, variables
 from arbitrade_core.storage.binaries import find_all
@@ -163,6 +164,8 @@ def test_a_detached_job_runs_by_itself(demo: list[dict[str, Any]], run: Run) -> 
         assert row["state"] in ("queued", "running"), row
         assert time.monotonic() < until
         time.sleep(0.2)
+    for worker in processes._detached:
+        assert worker.wait(20) == 0
 
 
 def test_ctrl_c_cancels_what_was_started_here(
