@@ -45,9 +45,9 @@ def overridden(core: CoreSettings, values: Mapping[str, str], where: str, proble
         changed.setdefault(section_name, {})[field_name] = parse(annotation, text)
     fresh: dict[str, Section] = {}
     for section_name, fields in changed.items():
-        section = getattr(core, section_name)
+        own: Section = getattr(core, section_name)
         try:
-            fresh[section_name] = type(section).model_validate({**section.model_dump(), **fields})
+            fresh[section_name] = type(own).model_validate({**own.model_dump(), **fields})
         except ValidationError as error:
             for detail in error.errors(include_url=False):
                 at = ".".join(map(str, detail["loc"]))
