@@ -5,9 +5,12 @@ over: from then on what was really taken shows in the book itself, or on paper i
 """
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from arbitrade_core.book import Level
 from arbitrade_core.domain import PairId, Side
+
+NOTHING: Mapping[int, int] = MappingProxyType({})
 
 
 class Claims:
@@ -42,12 +45,13 @@ class Claims:
     def on(self, pair: PairId, side: Side, but_of: frozenset[str] = frozenset()) -> Mapping[int, int]:
         """Lots per price tick claimed by others than the orders `but_of`."""
         held = self._held.get((pair, side))
+        if not held:
+            return NOTHING
         total: dict[int, int] = {}
-        if held:
-            for order_id, taken in held.items():
-                if order_id not in but_of:
-                    for ticks, lots in taken.items():
-                        total[ticks] = total.get(ticks, 0) + lots
+        for order_id, taken in held.items():
+            if order_id not in but_of:
+                for ticks, lots in taken.items():
+                    total[ticks] = total.get(ticks, 0) + lots
         return total
 
 

@@ -161,10 +161,12 @@ def compose(
     past: Past,
     halted: str | None = None,
     epochs: Callable[[int], str] | None = None,
+    carry_all: bool = False,
 ) -> Engine:
     """The engine with everything the enabled plugins registered, and a desk for each settings there are.
 
     `epochs` gives what the plan ids of a desk begin with, by its number; not given: something new every time.
+    `carry_all` is `Engine`'s.
     """
     feeds = [feed for parts in setup.parts.values() for feed in parts.feeds]
     if not feeds and not _in_trouble(setup.catalogue.entries):
@@ -180,6 +182,7 @@ def compose(
         desks=desks,
         system=Stream(system, past.last_seq.get(system, 0)),
         halted=halted,
+        carry_all=carry_all,
     )
 
 

@@ -33,15 +33,14 @@ class Liquidity:
     def differs_on(self, legs: Sequence[LegId]) -> Hashable:
         """What the desk took and promised on the books of these legs; None when it sees them as they are shown."""
         venue, claims, market_legs = self._venue, self._claims, self._market.legs
-        taken = [venue.watches(leg >> 1) for leg in legs]
-        if not claims and True not in taken:
-            return None
-        rows = []
-        for leg, watched in zip(legs, taken, strict=True):
-            pair, side = market_legs[leg].pair_id, market_legs[leg].side
-            gone = venue.taken(pair, side) if watched else {}
-            rows.append((tuple(sorted(gone.items())), tuple(sorted(claims.on(pair, side).items()))))
-        return tuple(rows) if any(gone or held for gone, held in rows) else None
+        rows: list[Hashable] = []
+        for at, leg_id in enumerate(legs):
+            leg = market_legs[leg_id]
+            taken = venue.taken(leg.pair_id, leg.side) if venue.watches(leg.pair_id) else None
+            held = claims.on(leg.pair_id, leg.side) if claims else None
+            if taken or held:
+                rows.append((at, frozenset((taken or {}).items()), frozenset((held or {}).items())))
+        return tuple(rows) or None
 
     def promised(self, leg_id: LegId, own: frozenset[str]) -> Collection[int]:
         """Prices in ticks that the book shows and other orders have a claim on."""

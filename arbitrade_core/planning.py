@@ -122,18 +122,21 @@ class Prices:
         return best or Stopped(Stage.FEES, "it passes through no start asset of this desk", None)
 
     def _start(self, turn: int, asset: str, free: Decimal, desk: PlanningDesk) -> "_Start | Stopped":
-        pair = (asset, desk.valuation_asset)
-        if pair not in self._marks:
-            self._marks[pair] = desk.market.mark(*pair)
-        mark = self._marks[pair]
+        terms = desk.terms
+        pair = (asset, terms.valuation_asset)
+        if pair in self._marks:
+            mark = self._marks[pair]
+        else:
+            mark = self._marks[pair] = desk.market.mark(*pair)
         if mark is None:
             return Stopped(Stage.FEES, f"{asset} has no mark in {desk.valuation_asset}", None)
-        terms = desk.terms
-        reserve = terms.reserve.get(asset, ZERO)
-        asked = (free, reserve, terms.max_notional_valued, mark)
-        budget = self._budgets.get(asked)
-        if budget is None:
-            budget = self._budgets[asked] = _budget(free - reserve, terms.max_notional_valued, mark)
+        if terms.reserve:
+            free -= terms.reserve.get(asset, ZERO)
+        budget = free
+        if free > 0:
+            asked = (free, terms.max_notional_valued, mark)
+            known = self._budgets.get(asked)
+            budget = self._budgets[asked] = _budget(free, terms.max_notional_valued, mark) if known is None else known
         if budget <= 0:
             return Stopped(Stage.ROUNDING, f"no {asset} is free to start with", None)
         return _Start(turn, mark, budget)

@@ -21,13 +21,16 @@ def every_size(
     legs: Sequence[LegInput], budget: Decimal, max_levels: int, fills: int
 ) -> list[tuple[list[LimitedLeg], Sized]]:
     """By size; none when the last book holds more than `MOST_LOTS`."""
+    pair = legs[-1].pair
+    lots = sum(max(shown, 0) for _, shown in legs[-1].levels[:max_levels]) // pair.lot_multiple
+    if lots > MOST_LOTS:
+        return []
     depths = [list(_depths(leg, max_levels, fills)) for leg in legs]
-    last = depths[-1]
-    if not all(depths) or last[-1].cap is None or last[-1].cap > MOST_LOTS * legs[-1].pair.lot:
+    if not all(depths):
         return []
     found: list[tuple[list[LimitedLeg], Sized]] = []
-    lot = legs[-1].pair.lot
-    for number in range(1, int(last[-1].cap / lot) + 1):
+    lot = pair.lot
+    for number in range(1, lots + 1):
         sized = _funded(depths, number * lot, budget)
         if sized is not None:
             found.append(sized)

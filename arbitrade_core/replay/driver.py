@@ -274,8 +274,9 @@ class Replay:
 
     def _load_fees(self, now: Ns) -> None:
         """As stated, and in force: what is replayed is what would have been with them."""
+        fresh = {fees.id: with_other(fees, as_of_ns=now) for fees in self._stage.fees.values()}
         for name, fees in self._stage.fees.items():
-            self._step(FeesLoaded(name, with_other(fees, as_of_ns=now), now))
+            self._step(FeesLoaded(name, fresh[fees.id], now))
 
     def _look_at(self, name: str) -> None:
         results = self._desks[name].conductor.results
@@ -300,13 +301,9 @@ class Replay:
         self._advance(self._end_ns - 1)
         self.now = self._end_ns
         self._step(Drain(self.now))
-        stop_ns = self._end_ns + WIND_DOWN_NS
-        self._sample_ns = stop_ns + 1
-        while any(desk.open_plans for desk in self.engine.desks):
-            due = min(self.engine.timers.next_due, self._heap[0][0] if self._heap else stop_ns + 1)
-            if due > stop_ns:
-                break
-            self._advance(due)
+        # All of it, whoever has plans under way: a desk's end must not depend on others.
+        self._sample_ns = self._end_ns + WIND_DOWN_NS + 1
+        self._advance(self._end_ns + WIND_DOWN_NS)
         for name in self._desks:
             self._look_at(name)
         self._live |= {self.engine.market.pairs[pair].symbol for pair in self.engine.market.in_use()}

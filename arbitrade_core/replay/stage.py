@@ -107,7 +107,7 @@ def stage(job: JobSpec, wishes: Sequence[DeskWish], now: Ns) -> Stage:
         setup.register_all()
         feeds = _listening(setup)
         # Their records are compared with those of other replays, so the ids in them are the same everywhere.
-        engine = compose(setup, now=now, system=SYSTEM, past=Past(), epochs=lambda number: "r")
+        engine = compose(setup, now=now, system=SYSTEM, past=Past(), epochs=lambda number: "r", carry_all=True)
     symbols = loaded.core.trading.pairs
     # Desks of equal fees have the very same schedule: then they are seen to be equal without a look at every pair.
     schedules = {fees.id: snapshot_of(fees) for fees in {id(one): one for one in _fees(job, wishes)}.values()}
