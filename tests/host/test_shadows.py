@@ -56,10 +56,10 @@ async def test_a_plugin_enabled_later_serves_every_desk(run: Run) -> None:
 @pytest.mark.parametrize(
     ("shadows", "says"),
     [
-        ("tight.trading.min_edge=1", "names 'tight.trading.min_edge'"),
+        ("tight.trading.min_edge=1", "names 'trading.min_edge'"),
         ("Tight.trading.min_edge_bps=1", "names 'Tight.trading.min_edge_bps'"),
         ("tight.database.database_url=x", "names 'tight.database.database_url'"),
-        ("tight.trading.min_edge_bps=soon", "tight.trading.min_edge_bps is 'soon'"),
+        ("tight.trading.min_edge_bps=soon", "tight: trading.min_edge_bps is 'soon'"),
         ("tight=1", "names 'tight'"),
         ("tight.trading.venue=moon", "ARBITRADE_TRADING__VENUE is 'moon'"),
     ],

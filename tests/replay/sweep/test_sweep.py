@@ -188,7 +188,9 @@ def test_a_cancelled_sweep_ends_its_workers_within_a_second(tmp_path: Path) -> N
 
 
 MAIN = """
+import signal
 import sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job is started deaf to it
 from tests.replay.sweep import fakes
 from arbitrade_core.replay.sweep import Processes, run_sweep
 if __name__ == "__main__":
