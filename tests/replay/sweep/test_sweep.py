@@ -190,10 +190,10 @@ def test_a_cancelled_sweep_ends_its_workers_within_a_second(tmp_path: Path) -> N
 MAIN = """
 import signal
 import sys
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job is started deaf to it
 from tests.replay.sweep import fakes
 from arbitrade_core.replay.sweep import Processes, run_sweep
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job is started deaf to it
     job = fakes.job({"trading.min_edge_bps": ("2",)}, name=f"crawl {sys.argv[1]}")
     run_sweep(job, fakes.chunks, fakes.coverage(), fakes.Store(), fakes.silent, Processes(1), replay=fakes.replay)
 """
