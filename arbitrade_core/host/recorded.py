@@ -4,8 +4,6 @@ Secrets are left out, and where data lives: neither decides anything.
 """
 
 import platform
-from decimal import Decimal
-from enum import Enum
 from importlib import metadata
 
 import msgspec
@@ -15,6 +13,7 @@ from arbitrade_core.domain import Ns
 from arbitrade_core.inputs_codec import SCHEMA as INPUTS_SCHEMA
 from arbitrade_core.recording.entries import SCHEMA, Head
 from arbitrade_core.settings import Variable
+from arbitrade_core.settings.environment import as_text
 
 _LEFT_OUT = frozenset({"data_dir", "database", "log"})
 
@@ -45,27 +44,11 @@ def settings(loaded: Loaded) -> dict[str, str]:
     for variable in loaded.settings.variables:
         if variable.secret or variable.path[0] in _LEFT_OUT:
             continue
-        text = _text(loaded.settings.value(variable))
+        text = as_text(loaded.settings.value(variable))
         if text and (variable.field.is_required() or text != _default(variable)):
             told[variable.name] = text
     return told
 
 
 def _default(variable: Variable) -> str:
-    return _text(variable.field.get_default(call_default_factory=True, validated_data={}))
-
-
-def _text(value: object) -> str:
-    match value:
-        case None:
-            return ""
-        case bool():
-            return str(value).lower()
-        case Enum():
-            return str(value.value)
-        case Decimal():
-            return format(value, "f")
-        case dict() | list() | tuple() | set() | frozenset():
-            return msgspec.json.encode(value, order="deterministic", enc_hook=str).decode()
-        case _:
-            return str(value)
+    return as_text(variable.field.get_default(call_default_factory=True, validated_data={}))

@@ -13,9 +13,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from decimal import Decimal
+from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAliasType, TypeGuard, Union, get_args, get_origin
 
+import msgspec
 from pydantic import BaseModel, SecretBytes, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
@@ -187,6 +190,23 @@ def values_for(model: type[BaseModel], given: Given, path: tuple[str, ...] = ())
             into = into.setdefault(step, {})
         into[variable.path[-1]] = parse(variable.field.annotation, text)
     return found
+
+
+def as_text(value: object) -> str:
+    """A setting's value as its variable would say it; the way back is `parse`."""
+    match value:
+        case None:
+            return ""
+        case bool():
+            return str(value).lower()
+        case Enum():
+            return str(value.value)
+        case Decimal():
+            return format(value, "f")
+        case dict() | list() | tuple() | set() | frozenset():
+            return msgspec.json.encode(value, order="deterministic", enc_hook=str).decode()
+        case _:
+            return str(value)
 
 
 def parse(annotation: object, text: str) -> object:

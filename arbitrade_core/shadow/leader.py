@@ -5,15 +5,12 @@ when the shadow is too far behind it is ended, since a gap would make every late
 """
 
 import asyncio
-import json
 import os
 import platform
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from decimal import Decimal
-from enum import Enum
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -30,6 +27,7 @@ from arbitrade_core.events import ConnId, Input
 from arbitrade_core.inputs_codec import SCHEMA as INPUTS_SCHEMA
 from arbitrade_core.journal import Record
 from arbitrade_core.plugins import State
+from arbitrade_core.settings.environment import as_text
 from arbitrade_core.shadow.compare import Comparison, Reader
 from arbitrade_core.shadow.process import FollowerProcess
 from arbitrade_core.shadow.wire import (
@@ -293,27 +291,11 @@ def environment(loaded: Loaded) -> dict[str, str]:
     overridden = {name: given.values[name] for name in given.overridden}
     plain = loaded.catalogue.settings()
     changed = {
-        variable.name: _text(loaded.settings.value(variable))
+        variable.name: as_text(loaded.settings.value(variable))
         for variable in plain.variables
         if variable in loaded.settings.variables and loaded.settings.value(variable) != plain.value(variable)
     }
     return {**os.environ, **overridden, **changed}
-
-
-def _text(value: object) -> str:
-    match value:
-        case None:
-            return ""
-        case bool():
-            return str(value).lower()
-        case Enum():
-            return str(value.value)
-        case Decimal():
-            return format(value, "f")
-        case dict() | list() | tuple() | set() | frozenset():
-            return json.dumps(msgspec.to_builtins(value), default=str)
-        case _:
-            return str(value)
 
 
 def offer_shadow_verb(verbs: Verbs, shadow: Shadow | None) -> None:

@@ -18,21 +18,30 @@ async def row(pool: Pool, number: int) -> storage.JobRow:
     return found
 
 
-async def test_jobs_are_taken_oldest_first_and_each_once(database: Database, pool: Pool) -> None:
+async def test_jobs_are_taken_oldest_first(pool: Pool, owner: Ownership) -> None:
+    numbers = [await submit(pool, f"job {number}") for number in range(4)]
+    taken = []
+    while (claimed := await owner.claim()) is not None:
+        taken.append(claimed.id)
+        await owner.finish(claimed.id, b"r", headline={}, decisions="d", code={})
+    assert taken == numbers
+
+
+async def test_many_workers_take_each_job_once(database: Database, pool: Pool) -> None:
     numbers = [await submit(pool, f"job {number}") for number in range(8)]
-    taken: list[int] = []
+    taken: dict[str, list[int]] = {f"w{number}": [] for number in range(4)}
 
     async def take(name: str) -> None:
         async with owning(database, name) as owner:
             while (claimed := await owner.claim()) is not None:
-                taken.append(claimed.id)
+                taken[name].append(claimed.id)
                 await owner.finish(claimed.id, b"r", headline={}, decisions="d", code={})
 
     async with anyio.create_task_group() as tasks:
-        for number in range(4):
-            tasks.start_soon(take, f"w{number}")
-    assert sorted(taken) == numbers
-    assert taken[0] == numbers[0]
+        for name in taken:
+            tasks.start_soon(take, name)
+    assert sorted(number for each in taken.values() for number in each) == numbers
+    assert all(each == sorted(each) for each in taken.values()), "each worker is handed the oldest that is left"
     assert {(await row(pool, number)).state for number in numbers} == {"done"}
 
 

@@ -5,6 +5,7 @@ import os
 import signal
 from collections.abc import Callable
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -103,16 +104,23 @@ def alive(pid: int) -> bool:
 
 
 def test_a_simulator_that_dies_is_said_and_tried_again(start: Start) -> None:
-    demo = start("demo", "--seconds=8", "--json")
+    demo = start("demo", "--json")
     (simulator,) = wait_until(demo.children)
-    wait_until(lambda: trading(demo))
+
+    def told(fact: Callable[[dict[str, Any]], bool]) -> bool:
+        asked = start("status", "--demo")
+        return asked.ended() == 0 and fact(asked.answer())
+
+    wait_until(lambda: told(lambda status: status["books_live"] > 0))
     os.kill(simulator, signal.SIGKILL)
+    wait_until(lambda: told(lambda status: "cannot connect to 127.0.0.1" in (status["last_connection_fault"] or "")))
+    demo.interrupt()
     assert demo.ended() == 0, demo.errors
-    told = demo.answer()
-    assert told["books_live"] == 0
-    assert "cannot connect to 127.0.0.1" in told["last_connection_fault"]
-    assert told["ledger_consistent"] is True
-    assert told["frames"] > 0
+    summary = demo.answer()
+    assert summary["books_live"] == 0
+    assert "cannot connect to 127.0.0.1" in summary["last_connection_fault"]
+    assert summary["ledger_consistent"] is True
+    assert summary["frames"] > 0
 
 
 @pytest.mark.parametrize(
