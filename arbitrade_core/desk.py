@@ -30,12 +30,13 @@ from arbitrade_core.events import Appearance, BookUpdate, Thresholds
 from arbitrade_core.execution.conductor import Conductor, ConductorPort
 from arbitrade_core.funnel import Appearances, DeskFunnel, Reached
 from arbitrade_core.journal import Fields, Stream
+from arbitrade_core.ledger import Cash
 from arbitrade_core.legs import break_even
 from arbitrade_core.liquidity import Liquidity
 from arbitrade_core.market import Market
 from arbitrade_core.money import BPS, ONE, ZERO
 from arbitrade_core.parts import DeskParts
-from arbitrade_core.planning import Alike, DeskTerms, Prices, numbered, plan_rotation
+from arbitrade_core.planning import Alike, DeskTerms, Prices, Purse, Purses, numbered, plan_rotation
 from arbitrade_core.pnl import Mark
 from arbitrade_core.pricing import Stage, Stopped
 from arbitrade_core.records import plan_record
@@ -101,7 +102,9 @@ class Desk:
         self._bans: dict[LegId, Ns] = {}
         self._fee_factors: Sequence[float] = ()
         self._starts: frozenset[LegId] = frozenset()
-        self.alike = Alike(None)
+        self._purses: dict[str, tuple[Cash, int, Purses, Purse]] = {}
+        """by strategy, with all that it was made from"""
+        self.alike = Alike(None, Purses())
         """what all desks have that price as this one does"""
         self.halt_reason: str | None = None
         self.lives: list[Appearance] = []
@@ -388,6 +391,19 @@ class Desk:
 
     def depth(self, leg: LegId) -> Sequence[Level]:
         return self.liquidity.depth(leg, self.conductor.own_orders)
+
+    def purse(self, strategy: str) -> Purse:
+        cash, moves, purses = self.ledger.of(strategy).all_cash(), self.conductor.moves, self.alike.purses
+        known = self._purses.get(strategy)
+        if known is not None and known[0] is cash and known[1] == moves and known[2] is purses:
+            return known[3]
+        free = cash
+        if self.conductor.open_plans:
+            left = ((asset, amount - self.conductor.held(asset, strategy)) for asset, amount in cash)
+            free = tuple((asset, amount) for asset, amount in left if amount)
+        purse = purses.of(free)
+        self._purses[strategy] = (cash, moves, purses, purse)
+        return purse
 
     def differs_on(self, legs: Sequence[LegId]) -> Hashable:
         return self.liquidity.differs_on(legs)

@@ -40,30 +40,32 @@ class DeskFunnel:
     """One desk's counts by cycle key: how far each offer got, and which check refused."""
 
     def __init__(self) -> None:
-        self.reached: dict[str, Counter[Reached]] = {}
+        self.reached: dict[str, list[int]] = {}
+        """by stage; `BUSY`, which is -1, has the last place"""
         self.refused: dict[str, Counter[str]] = {}
 
     def count(self, key: str, stage: Reached, check: str | None = None) -> None:
         reached = self.reached.get(key)
         if reached is None:
-            reached = self.reached[key] = Counter()
+            reached = self.reached[key] = [0] * len(Reached)
         reached[stage] += 1
         if check is not None:
             self.refused.setdefault(key, Counter())[check] += 1
 
     def view(self, key: str | None = None) -> dict[str, int | dict[str, int]]:
         """Offers that survived each stage, and where they ended; of one cycle or of all."""
-        reached: Counter[Reached] = Counter()
+        keys = self.reached if key is None else (key,)
+        counts = [self.reached[name] for name in keys if name in self.reached]
+        reached = [sum(column) for column in zip(*counts, strict=True)] or [0] * len(Reached)
         refused: Counter[str] = Counter()
-        for name in self.reached if key is None else (key,):
-            reached += self.reached.get(name, Counter())
+        for name in keys:
             refused += self.refused.get(name, Counter())
 
         def beyond(stage: Reached) -> int:
-            return sum(count for furthest, count in reached.items() if furthest >= stage)
+            return sum(reached[stage : Reached.BUSY])
 
         return {
-            "candidates": reached.total(),
+            "candidates": sum(reached),
             "desk_busy": reached[Reached.BUSY],
             "priced_after_fees": beyond(Reached.AFTER_FEES),
             "after_rounding": beyond(Reached.AFTER_ROUNDING),
@@ -125,7 +127,8 @@ class Appearances:
 
     def __init__(self) -> None:
         self._open: dict[str, Appearance] = {}
-        self._reached: dict[str, tuple[Reached, str]] = {}
+        self._reached: dict[str, tuple[Reached, object]] = {}
+        """with words for it, as `str` makes them: most are replaced before anybody reads them"""
         self._wished: dict[str, str] = {}
         """strategies by key of what they wish for"""
 
@@ -145,7 +148,7 @@ class Appearances:
         """No mispricing, so no appearance."""
         self._wished[rotation.key] = rotation.strategy
 
-    def reached(self, key: str, stage: Reached, words: str, edge_bps: Decimal | None) -> None:
+    def reached(self, key: str, stage: Reached, words: object, edge_bps: Decimal | None) -> None:
         appearance = self._open.get(key)
         if appearance is None:
             return
@@ -160,13 +163,13 @@ class Appearances:
         if appearance is None:
             return None
         appearance.closed_ns = now
-        appearance.outcome = self._reached.pop(key)[1]
+        appearance.outcome = str(self._reached.pop(key)[1])
         return appearance
 
     def standing(self) -> list[Appearance]:
         """Those that are open, with the furthest stage so far; by key."""
         for key, appearance in self._open.items():
-            appearance.outcome = self._reached[key][1]
+            appearance.outcome = str(self._reached[key][1])
         return [self._open[key] for key in sorted(self._open)]
 
     def of(self, strategy: str) -> list[str]:

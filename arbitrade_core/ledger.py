@@ -34,6 +34,8 @@ class Account(StrEnum):
 
 type Entry = tuple[str, Account, Decimal]
 """(asset, account, signed amount)"""
+type Cash = tuple[tuple[str, Decimal], ...]
+"""(asset, amount) of everything that there is cash of, sorted"""
 
 REMEMBERED_FILLS = 10_000
 """Fills whose ids are kept to recognise repeats; an exchange repeats its last 50 (PROTOCOL 2.2)."""
@@ -59,6 +61,8 @@ class Ledger:
         self._fills: dict[tuple[str, str], bool] = {}
         """booked fills, oldest first; whether with the exchange's rows"""
         self._plans: dict[str, dict[str, Decimal]] = {}
+        self._cash: Cash | None = None
+        """None: something was booked since anybody asked"""
 
     # --- bookings ---
 
@@ -141,6 +145,7 @@ class Ledger:
         for asset, total in sums.items():
             if total != 0:
                 raise InvariantError(f"{why} does not balance in {asset}: {plain(total)} is left over")
+        self._cash = None
         for asset, account, amount in entries:
             accounts = self._accounts.setdefault(asset, {})
             accounts[account] = accounts.get(account, ZERO) + amount
@@ -153,6 +158,13 @@ class Ledger:
 
     def cash(self, asset: str) -> Decimal:
         return self._amount(asset, Account.CASH)
+
+    def all_cash(self) -> Cash:
+        """The same object until something is booked."""
+        if self._cash is None:
+            held = ((asset, self.cash(asset)) for asset in sorted(self._accounts))
+            self._cash = tuple((asset, amount) for asset, amount in held if amount)
+        return self._cash
 
     def residue(self, asset: str) -> Decimal:
         return self._amount(asset, Account.RESIDUE)

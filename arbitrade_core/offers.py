@@ -15,7 +15,7 @@ from arbitrade_core.journal import Fields
 from arbitrade_core.legs import break_even, factor
 from arbitrade_core.market import Market
 from arbitrade_core.money import exact
-from arbitrade_core.planning import Alike, Prices
+from arbitrade_core.planning import Alike, Prices, Purses
 from arbitrade_core.records import fees_record
 from arbitrade_core.refusals import Proposal
 
@@ -117,6 +117,7 @@ class Offers:
         self._row_of: dict[str, tuple[Place, Row]] = {}
         """by desk"""
         self._alike: dict[object, Alike] = {}
+        self._purses: dict[object, Purses] = {}
         self._factors: dict[int, list[float]] = {}
         """by schedule: what its fees leave of each leg's gross rate"""
         self._rates: list[Rates] = []
@@ -161,16 +162,16 @@ class Offers:
 
     def _place(self, desk: Desk) -> tuple[Place, Row]:
         rates, terms = self._shared_rates(desk), desk.terms
-        # Whatever planning looks at but the desk's money and its books.
-        same = (
-            id(rates),
+        # Whatever planning looks at but the desk's money and its books; without fees and thresholds, whatever says how
+        # much of its money may be spent.
+        spending = (
             terms.start_assets,
             terms.valuation_asset,
-            terms.pricing,
             terms.max_notional_valued,
             tuple(sorted(terms.reserve.items())),
         )
-        desk.alike = self._alike.setdefault(same, Alike(rates))
+        purses = self._purses.setdefault(spending, Purses())
+        desk.alike = self._alike.setdefault((id(rates), terms.pricing, spending), Alike(rates, purses))
         place = (id(rates), terms.start_assets)
         if place not in self._rows:
             if id(rates) not in self._factors:

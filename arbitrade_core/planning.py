@@ -4,10 +4,12 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Protocol
+from weakref import WeakValueDictionary
 
 from arbitrade_core.domain import Candidate, Fee, Leg, LegId, Ns, Plan, PlanKind, PlanLeg, Rotation
 from arbitrade_core.execution.remaining import booking_slack
 from arbitrade_core.funnel import Reached
+from arbitrade_core.ledger import Cash
 from arbitrade_core.money import BPS, ZERO, floor_decimals, floor_to, ratio, unit
 from arbitrade_core.pricing import CyclePricing, LegInput, Priced, PricedLeg, Stage, Stopped, Terms, price_rotation
 from arbitrade_core.spi import DeskView
@@ -29,13 +31,35 @@ class DeskTerms:
     """by kind of plan: the name of the executor that is to have it; the first that takes it, where there is none"""
 
 
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
+class Purse:
+    """What a strategy of a desk may spend. Looked up by identity, because it is on the way of every candidate of every
+    desk."""
+
+    free: Mapping[str, Decimal]
+    """by asset, what is none left out"""
+
+
+class Purses:
+    """Of desks that would spend the same money in the same way: one purse for all that have as much, for as long as one
+    of them has it."""
+
+    def __init__(self) -> None:
+        self._known: WeakValueDictionary[Cash, Purse] = WeakValueDictionary()
+
+    def of(self, free: Cash) -> Purse:
+        return self._known.setdefault(free, Purse(dict(free)))
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Alike:
-    """Desks that share one price a cycle the same way, given the same funds and the same books: they have this one
-    object. Looked up by identity, because it is on the way of every candidate of every desk."""
+    """Desks that share one price a cycle the same way, given the same purse and the same books: they have this one
+    object. Looked up by identity, as `Purse` is."""
 
     rates: Mapping[str, Fee] | None
     """taker fees by symbol, one object for all desks of equal fees"""
+    purses: Purses
+    """those of desks with other fees or thresholds, too: both have no say in what may be spent"""
 
 
 class PlanningDesk(DeskView, Protocol):
@@ -43,6 +67,10 @@ class PlanningDesk(DeskView, Protocol):
 
     terms: DeskTerms
     alike: Alike
+
+    def purse(self, strategy: str) -> Purse:
+        """What is in no open plan."""
+        ...
 
     def differs_on(self, legs: Sequence[LegId]) -> Hashable:
         """What this desk took and was promised on the books of these legs, None for nothing: desks for which that is
@@ -66,6 +94,7 @@ class Prices:
     """
 
     def __init__(self) -> None:
+        self._starts: dict[Hashable, Sequence[_Start | Stopped]] = {}
         self._plans: dict[Hashable, Plan | Stopped] = {}
         self._cycles: dict[Hashable, CyclePricing] = {}
         self._inputs: dict[Hashable, list[LegInput] | Stopped] = {}
@@ -78,51 +107,55 @@ class Prices:
         A plan has no ids yet, of no desk and no fees: it is that of every desk which is alike, has as much to spend,
         and took and was promised the same of these books.
         """
-        legs, strategy, market = candidate.legs, candidate.strategy, desk.market
-        start_assets = desk.terms.start_assets
-        funds = tuple(
-            [
-                desk.available(asset, strategy) if (asset := market.leg(leg).spends) in start_assets else None
-                for leg in legs
-            ]
-        )
+        legs, purse = candidate.legs, desk.purse(candidate.strategy)
+        starts = self._starts.get((legs, purse))
+        if starts is None:
+            starts = self._starts[legs, purse] = self._turns(legs, purse, desk)
+        if len(starts) == 1 and isinstance(starts[0], Stopped):
+            return starts[0]
+        # Books are looked at once somebody can pay for it.
         view = (legs, id(desk.alike.rates), desk.differs_on(legs))
-        asked = (view, strategy, candidate.key, desk.alike, funds)
+        asked = (view, candidate.strategy, candidate.key, desk.alike, purse)
         found = self._plans.get(asked)
         if found is None:
-            found = self._plans[asked] = self._worked_out(candidate, desk, view, funds, now)
+            found = self._plans[asked] = self._worked_out(candidate, desk, view, starts, now)
         return found
+
+    def _turns(self, legs: Sequence[LegId], purse: Purse, desk: PlanningDesk) -> Sequence["_Start | Stopped"]:
+        """Every turn that begins in a start asset: with what, or why not. Where nobody can pay for any, the one stop
+        that came furthest."""
+        start_assets, market = desk.terms.start_assets, desk.market
+        spent = [(turn, market.leg(leg).spends) for turn, leg in enumerate(legs)]
+        turns = [self._start(turn, asset, purse, desk) for turn, asset in spent if asset in start_assets]
+        stops = [turn for turn in turns if isinstance(turn, Stopped)]
+        if len(stops) < len(turns):
+            return turns
+        nowhere = Stopped(Stage.FEES, "it passes through no start asset of this desk", None)
+        return [_best(stops) or nowhere]
 
     def _worked_out(
         self,
         candidate: Candidate,
         desk: PlanningDesk,
         view: Hashable,
-        funds: Sequence[Decimal | None],
+        starts: Sequence["_Start | Stopped"],
         now: Ns,
     ) -> Plan | Stopped:
-        legs = [desk.market.leg(leg) for leg in candidate.legs]
-        best: Plan | Stopped | None = None
-        for turn, (leg, free) in enumerate(zip(legs, funds, strict=True)):
-            if free is None:
-                continue
-            start = self._start(turn, leg.spends, free, desk)
-            if isinstance(start, Stopped):
-                result: Plan | Stopped = start
-            else:
-                # Books are looked at once somebody can pay for it.
-                inputs = self._inputs.get(view)
-                if inputs is None:
-                    inputs = self._inputs[view] = _inputs(legs, desk)
-                if isinstance(inputs, Stopped):
-                    return inputs
-                result = self._from(candidate, inputs, view, start, desk, now)
-            if best is None or _better(result, best):
-                best = result
-        return best or Stopped(Stage.FEES, "it passes through no start asset of this desk", None)
+        inputs = self._inputs.get(view)
+        if inputs is None:
+            inputs = self._inputs[view] = _inputs([desk.market.leg(leg) for leg in candidate.legs], desk)
+        if isinstance(inputs, Stopped):
+            return inputs
+        results = [
+            start if isinstance(start, Stopped) else self._from(candidate, inputs, view, start, desk, now)
+            for start in starts
+        ]
+        best = _best(results)
+        assert best is not None
+        return best
 
-    def _start(self, turn: int, asset: str, free: Decimal, desk: PlanningDesk) -> "_Start | Stopped":
-        terms = desk.terms
+    def _start(self, turn: int, asset: str, purse: Purse, desk: PlanningDesk) -> "_Start | Stopped":
+        terms, free = desk.terms, purse.free.get(asset, ZERO)
         pair = (asset, terms.valuation_asset)
         if pair in self._marks:
             mark = self._marks[pair]
@@ -287,6 +320,15 @@ def numbered(plan: Plan, desk: PlanningDesk, epoch: str, number: int) -> Plan:
     plan_id = f"{epoch}{base36(number)}"
     legs = tuple(replace(leg, order_id=f"{plan_id}-{at}") for at, leg in enumerate(plan.legs, start=1))
     return replace(plan, id=plan_id, desk_id=desk.id, fees_id=desk.fees.id, legs=legs)
+
+
+def _best[T: Plan | Stopped](results: Sequence[T]) -> T | None:
+    """The first of those that nothing beats; None of none."""
+    best: T | None = None
+    for result in results:
+        if best is None or _better(result, best):
+            best = result
+    return best
 
 
 def _better(one: Plan | Stopped, other: Plan | Stopped) -> bool:

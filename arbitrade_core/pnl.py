@@ -59,6 +59,10 @@ class Results:
         self._recent: deque[Result] = deque()
         self._opening: dict[str, Decimal] = {}
         self._opening_value: Decimal | None = None
+        self.last_revaluation: Decimal | None = None
+        """as of the last time that all could be marked"""
+        self.deepest_fall = ZERO
+        """the largest drawdown since opening"""
         self._gain: Decimal | None = ZERO
         self._peak = ZERO
         self._earlier: Decimal | None = None
@@ -122,8 +126,12 @@ class Results:
             self._gain = None
             return None
         self._gain = worth - self._opening_value - self.flows
-        self._peak = max(self._peak, self._gain)
-        return self._gain - self.trading
+        if self._gain > self._peak:
+            self._peak = self._gain
+        elif self._peak - self._gain > self.deepest_fall:
+            self.deepest_fall = self._peak - self._gain
+        self.last_revaluation = self._gain - self.trading
+        return self.last_revaluation
 
     # --- reading ---
 

@@ -58,7 +58,7 @@ class Refusals:
 
     # --- where offers end ---
 
-    def reached(self, key: str, stage: Reached, words: str, edge_bps: Decimal | None) -> None:
+    def reached(self, key: str, stage: Reached, words: object, edge_bps: Decimal | None) -> None:
         """For whoever looks at appearances: so far an offer of this one came."""
         self._port.appearances.reached(key, stage, words, edge_bps)
         if self.watched is not None:
@@ -69,8 +69,7 @@ class Refusals:
         stage = STOPPED_AT[stop.stage]
         self._funnel.count(offer.key, stage)
         self.last_stop[offer.key] = stop.reason
-        words = f"stopped at {stop.stage.value}: {stop.reason}"
-        self.reached(offer.key, stage, words, stop.edge_bps)
+        self.reached(offer.key, stage, stop, stop.edge_bps)
 
     def refused(self, offer: Proposal, refused: Refused, edge_bps: Decimal | None, now: Ns) -> None:
         """By a check: it rests until the time that the check names, else it is looked at again from time to time."""

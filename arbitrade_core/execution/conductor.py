@@ -110,6 +110,8 @@ class Conductor:
         self.approved = 0
         self.repeats = 0
         """what the venue told again of orders that were over, ignored"""
+        self.moves = 0
+        """how often what open plans hold has changed"""
         self.own_orders: frozenset[str] = frozenset()
         """orders of the run that is being stepped: their claims are its own"""
         self.stepping = ""
@@ -134,6 +136,7 @@ class Conductor:
         plan = approved.plan
         run = Run(plan, holdings={plan.start_asset: plan.start}, marks=self._decision_marks(plan))
         self._runs[plan.id] = run
+        self.moves += 1
         self._carried_by[plan.id] = self._executors[plan.kind]
         self.approved += 1
         self.history.starts(plan.key, now)
@@ -147,6 +150,7 @@ class Conductor:
     def drop(self, plan_id: str, reason: str) -> None:
         """Nothing was sent: what was promised to it is free again."""
         run = self._runs.pop(plan_id)
+        self.moves += 1
         del self._carried_by[plan_id]
         run.move(RunState.DROPPED)
         run.note = reason
@@ -215,6 +219,7 @@ class Conductor:
         self._journal("fill", now, fill_record(order, fill))
         if booked is None:
             return
+        self.moves += 1
         for asset, change in booked.changes.items():
             held = run.holdings.get(asset, ZERO) + change
             if held < 0:
@@ -352,6 +357,7 @@ class Conductor:
         for asset, amount in residue.items():
             ledger.to_residue(plan.id, asset, amount)
         run.holdings.clear()
+        self.moves += 1
         result = self.history.ends(run, outcome, changes, now)
         ledger.forget_plan(plan.id)
         self.results.revalue(self._account.ledger.balances(), self._mark)
@@ -375,6 +381,7 @@ class Conductor:
 
     def _forget(self, run: Run) -> None:
         del self._runs[run.plan.id]
+        self.moves += 1
         del self._carried_by[run.plan.id]
         self._wait_no_more(run)
         for order_id in [leg.order_id for leg in run.plan.legs] + list(run.orders):
@@ -407,7 +414,7 @@ class Conductor:
 
     def carries(self, key: str) -> bool:
         """Whether a plan on this cycle is open: the same opportunity is not taken twice at once."""
-        return any(run.plan.key == key for run in self._runs.values())
+        return bool(self._runs) and any(run.plan.key == key for run in self._runs.values())
 
     def held(self, asset: str, strategy: str) -> Decimal:
         """What open plans hold of an asset in that strategy's ledger; nobody else may spend it."""

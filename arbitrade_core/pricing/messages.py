@@ -90,3 +90,6 @@ class Stopped:
     """plain words with figures and assets"""
     edge_bps: Decimal | None
     """best expected edge after fees as far as it got; None when a book was empty"""
+
+    def __str__(self) -> str:
+        return f"stopped at {self.stage.value}: {self.reason}"

@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace as with_other
 from datetime import UTC, datetime
-from decimal import Decimal
 from statistics import quantiles
 
 from arbitrade_core.desk import Desk
@@ -38,7 +37,7 @@ from arbitrade_core.events import (
     Tick,
 )
 from arbitrade_core.funnel import detection_totals
-from arbitrade_core.money import ZERO, exact
+from arbitrade_core.money import exact
 from arbitrade_core.recording import chunks as codec
 from arbitrade_core.recording.entries import Chunk, Entry, Gap, State, Via
 from arbitrade_core.replay.collect import DeskRecords
@@ -48,7 +47,7 @@ from arbitrade_core.replay.stage import DeskWish, stage
 
 WIND_DOWN_NS: Ns = 5_000_000_000
 SAMPLES = 500
-"""moments over the range at which worth and drawdown are looked at, beside every end of a plan"""
+"""moments over the range at which the worth of desks in detail is looked at, beside every end of a plan"""
 FEES_EVERY_NS: Ns = 3_600_000_000_000
 """A desk's fees are taken to be confirmed so often, as the running bot does."""
 _APART = 1_000_000
@@ -134,10 +133,7 @@ class Replay:
         self._put = 0
         self._records = {name: DeskRecords(detail=wish.detail) for name, wish in self._wishes.items()}
         self._desks = {desk.id: desk for desk in self.engine.desks}
-        self._worth: dict[str, list[Worth]] = {name: [] for name in self._wishes}
-        self._falls = {name: _Fall() for name in self._wishes}
-        self._revaluation: dict[str, Decimal] = {}
-        """as of the last time that everything held could be marked: books may end before the range does"""
+        self._worth: dict[str, list[Worth]] = {name: [] for name, wish in self._wishes.items() if wish.detail}
         self._every_ns = max(1, (self._end_ns - self._start_ns) // SAMPLES)
         self._sample_ns = self._start_ns
         self._fees_ns = self._start_ns
@@ -269,7 +265,7 @@ class Replay:
             market = self.engine.market
             self._live |= {market.pairs[pair].symbol for pair in market.in_use()}
         self._sample_ns += self._every_ns
-        for name in self._desks:
+        for name in self._worth:
             self._look_at(name)
 
     def _load_fees(self, now: Ns) -> None:
@@ -281,12 +277,7 @@ class Replay:
     def _look_at(self, name: str) -> None:
         results = self._desks[name].conductor.results
         with exact():
-            revaluation = results.revaluation
-            if revaluation is not None:
-                self._revaluation[name] = revaluation
-                self._falls[name].see(results.trading + revaluation)
-            if self._wishes[name].detail:
-                self._worth[name].append(Worth(self.now, results.trading, revaluation))
+            self._worth[name].append(Worth(self.now, results.trading, results.revaluation))
 
     def _look_at_lag(self, conn: ConnId) -> None:
         newest = self.engine.market.newest.get(conn)
@@ -304,7 +295,7 @@ class Replay:
         # All of it, whoever has plans under way: a desk's end must not depend on others.
         self._sample_ns = self._end_ns + WIND_DOWN_NS + 1
         self._advance(self._end_ns + WIND_DOWN_NS)
-        for name in self._desks:
+        for name in self._worth:
             self._look_at(name)
         self._live |= {self.engine.market.pairs[pair].symbol for pair in self.engine.market.in_use()}
 
@@ -326,7 +317,7 @@ class Replay:
                             last[record.stream] = record.seq
                             with exact():
                                 ended = desk.read(record)
-                            if ended:
+                            if ended and record.stream in self._worth:
                                 self._look_at(record.stream)
                     for stream, seq in last.items():
                         self._at(Durable(stream, seq, self.now + self._commit_ns))
@@ -380,8 +371,9 @@ class Replay:
             closing=dict(sorted(desk.ledger.balances().items())),
             valuation_asset=desk.valuation_asset,
             trading_valued=results.trading,
-            revaluation_valued=self._revaluation.get(name),
-            drawdown_valued=self._falls[name].deepest,
+            # Books may end before the range does.
+            revaluation_valued=results.last_revaluation,
+            drawdown_valued=results.deepest_fall,
             fees_valued=records.fees_valued,
             exposure_valued=records.exposure_valued,
             funnel=desk.funnel.view(),
@@ -394,21 +386,9 @@ class Replay:
             earned=tuple(records.earned),
             plans=tuple(records.plans.values()),
             lives=tuple(_lives(desk)),
-            worth=tuple(self._worth[name]),
+            worth=tuple(self._worth.get(name, ())),
             refusals=dict(sorted(records.refusals.items())),
         )
-
-
-class _Fall:
-    """The deepest fall of what a desk gained, from its peak, at the moments that are looked at."""
-
-    def __init__(self) -> None:
-        self.deepest = ZERO
-        self._peak = ZERO
-
-    def see(self, gain: Decimal) -> None:
-        self._peak = max(self._peak, gain)
-        self.deepest = max(self.deepest, self._peak - gain)
 
 
 def _lives(desk: Desk) -> Iterator[Life]:
