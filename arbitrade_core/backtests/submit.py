@@ -109,7 +109,7 @@ async def _resolve(asked: Asked, pool: Pool, tools: Tools, now: datetime, toggle
     profiles.known(asked.fees, problems)
     found = await _range(asked, told, pool, tools, problems)
     job = _draft(asked, told, found, _settings(loaded, told, problems), problems)
-    _check_settings(asked, job, problems)
+    executors = _check_settings(asked, job, problems)
     if found is None:
         raise JobRefused(problems)
     coverage = await tools.coverage(pool, window_of(job), job.recording, job.pairs)
@@ -132,7 +132,7 @@ async def _resolve(asked: Asked, pool: Pool, tools: Tools, now: datetime, toggle
         notes.append(f"no fee is known for {_named(without)}: not traded")
     if problems:
         raise JobRefused(problems)
-    job = job.model_copy(update={"fees": profile.fees, "ladder": profile.ladder})
+    job = job.model_copy(update={"fees": profile.fees, "ladder": profile.ladder, "executors": executors})
     processes = asked.processes or loaded.core.backtest.processes
     resources = {"processes": processes, "dask": asked.dask} if job.sweep is not None else {}
     return Resolved(job, coverage, tuple(notes), resources)
@@ -252,8 +252,9 @@ def _draft(
         raise JobRefused(problems) from error
 
 
-def _check_settings(asked: Asked, job: JobSpec, problems: list[str]) -> None:
-    """As the worker will load them."""
+def _check_settings(asked: Asked, job: JobSpec, problems: list[str]) -> tuple[str, ...]:
+    """As the worker will load them. Returns the executors of cycles: the one in use, then, where the job names none,
+    all others."""
     try:
         with instead_of_environment(variables_of(job), ORIGIN):
             loaded = load()
@@ -261,10 +262,10 @@ def _check_settings(asked: Asked, job: JobSpec, problems: list[str]) -> None:
             setup.register_all()
     except SettingsError as error:
         problems += error.problems
-        return
+        return ()
     except PluginError as error:
         problems.append(str(error))
-        return
+        return ()
     takers = [executor.name for executor in own_parts(setup.parts, _DESK, "executors") if "cycle" in executor.kinds]
     if asked.executor is not None and asked.executor not in takers:
         problems.append(f"--executor is {asked.executor!r}; those that carry out cycles are {', '.join(takers)}")
@@ -278,6 +279,10 @@ def _check_settings(asked: Asked, job: JobSpec, problems: list[str]) -> None:
             problems += error.problems
         except PluginError as error:
             problems.append(str(error))
+    if asked.executor is not None or not takers:
+        return () if asked.executor is None else (asked.executor,)
+    usual = loaded.core.execution.executors.get("cycle", takers[0])
+    return (usual, *(name for name in takers if name != usual))
 
 
 # --- data -----------------------------------------------------------------------------------------------------------

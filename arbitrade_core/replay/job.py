@@ -101,6 +101,8 @@ class JobSpec(Told):
     """what a commit of the journal takes"""
     executor: str | None = None
     """for cycles; None: as the settings say"""
+    executors: tuple[str, ...] = ()
+    """that carry out cycles: the one that does it here first, then those that have curves of their own beside it"""
     plugins: tuple[str, ...] | None = None
     """to use; None: those of the settings"""
     seed: int = 0

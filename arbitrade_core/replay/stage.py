@@ -20,7 +20,7 @@ from arbitrade_core.plugins.setup import Setup
 from arbitrade_core.replay.fees import scaled, snapshot_of
 from arbitrade_core.replay.job import Fees, JobSpec
 from arbitrade_core.settings import Settings
-from arbitrade_core.settings.environment import instead_of_environment
+from arbitrade_core.settings.environment import as_text, instead_of_environment, parse
 from arbitrade_core.settings.overrides import overridden
 from arbitrade_core.spi import Feed, Recordable
 
@@ -51,14 +51,29 @@ def headline_wishes(job: JobSpec) -> list[DeskWish]:
     once = {"risk.once_per_appearance": "true"}
     wishes = [DeskWish(HEADLINE, once), DeskWish(UNLIMITED, {"risk.once_per_appearance": "false"})]
     if job.curves:
-        wishes += [
-            DeskWish(f"latency {ms} ms", {**once, "paper.latency_ms": str(ms)}, detail=False) for ms in LATENCIES_MS
-        ]
-        wishes += [DeskWish(f"tier {step.name}", once, step.fees, detail=False) for step in job.ladder]
-        wishes += [
-            DeskWish(f"fees x{plain(factor)}", once, scaled(job.fees, factor), detail=False) for factor in FEE_FACTORS
-        ]
+        wishes += _points(job, once, "")
+        for name in job.executors[1:]:
+            wishes += _points(job, {**once, "execution.executors": _executors(job, name)}, f", {name}")
     return wishes
+
+
+def _points(job: JobSpec, settings: dict[str, str], whose: str) -> list[DeskWish]:
+    """Of the curves of one executor; `whose` is what their names end with."""
+    scaled_fees = {factor: scaled(job.fees, factor) for factor in FEE_FACTORS}
+    return [
+        *(
+            DeskWish(f"latency {ms} ms{whose}", {**settings, "paper.latency_ms": str(ms)}, detail=False)
+            for ms in LATENCIES_MS
+        ),
+        *(DeskWish(f"tier {step.name}{whose}", settings, step.fees, detail=False) for step in job.ladder),
+        *(DeskWish(f"fees x{plain(by)}{whose}", settings, fees, detail=False) for by, fees in scaled_fees.items()),
+    ]
+
+
+def _executors(job: JobSpec, of_cycles: str) -> str:
+    """What the job's settings say of executors, but for cycles."""
+    told = parse(dict[str, str], job.settings.get("ARBITRADE_EXECUTION__EXECUTORS", ""))
+    return as_text({**(told if isinstance(told, dict) else {}), "cycle": of_cycles})
 
 
 def variables_of(job: JobSpec) -> dict[str, str]:

@@ -17,6 +17,7 @@ from arbitrade_core.storage.connect import Pool
 from arbitrade_core.storage.fee_schedules import FeeSchedule, Ladder, PairRates, Step
 from arbitrade_core.storage.overrides import Change, Version, add
 from tests.backtests.fakes import START, TOOLS
+from tests.executors import PATIENT, patient_too
 
 pytestmark = pytest.mark.anyio
 
@@ -221,3 +222,16 @@ def test_an_environment_file_keeps_what_else_it_says(tmp_path: Path) -> None:
     assert file.stat().st_mode & 0o777 == 0o600
     with pytest.raises(ArbitradeError, match="cannot be written"):
         api.write_environment(tmp_path / "no" / "where", {"A": "5"})
+
+
+async def test_every_executor_of_cycles_gets_curves_unless_one_is_named(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patient_too(monkeypatch)
+
+    async def executors(**more: object) -> tuple[str, ...]:
+        return (await api.spec(pool, (await submitted(pool, **more)).id)).executors
+
+    assert await executors() == ("sequential", PATIENT)
+    assert await executors(settings=(f"execution.executors=cycle={PATIENT}",)) == (PATIENT, "sequential")
+    assert await executors(executor=PATIENT) == (PATIENT,)

@@ -17,8 +17,10 @@ from arbitrade_core.events import Closed, Frame
 from arbitrade_core.recording.entries import Chunk, Entry, Gap, State
 from arbitrade_core.replay.driver import Cancelled, listing, replay
 from arbitrade_core.replay.job import JobSpec
+from arbitrade_core.replay.report.figures import report
 from arbitrade_core.replay.results import DeskResult, ReplayResult
-from arbitrade_core.replay.stage import DeskWish
+from arbitrade_core.replay.stage import DeskWish, headline_wishes
+from tests.executors import PATIENT, patient_too
 from tests.replay.recordings import CHUNK_ENTRIES, SECOND, Recorded, chunked, moment, recorded
 
 ALONE = DeskWish("alone")
@@ -266,3 +268,20 @@ def test_a_job_is_the_same_as_text() -> None:
     spec = recorded(1, mispricings_per_s=0).job(name="one", pairs=("BTC/USD",))
     assert JobSpec.model_validate_json(spec.model_dump_json()) == spec
     assert json.loads(spec.model_dump_json())["balances"] == {"USD": "10000"}
+
+
+# --- curves -------------------------------------------------------------------------------------------------
+
+
+def test_each_executor_has_curves_of_its_own(run: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:
+    patient_too(monkeypatch)
+    told = run.settings | {"ARBITRADE_EXECUTION__EXECUTORS": '{"position": "rotation"}'}
+    job = run.job(executors=("sequential", PATIENT), settings=told)
+    result = replay(job, headline_wishes(job), run.chunks, run.coverage)
+    assert all(sum(result.desks[f"latency 5 ms{whose}"].outcomes.values()) > 10 for whose in ("", f", {PATIENT}"))
+    found = report(job, result)
+    for curves in (found.latency, found.fees.by_factor):
+        assert [curve.executor for curve in curves] == [PATIENT, "sequential"]
+        places = [[point.at for point in each.curve.points] for each in curves]
+        assert places[0] == places[1]
+        assert len(places[0]) >= 5

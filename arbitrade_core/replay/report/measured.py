@@ -14,6 +14,7 @@ from arbitrade_core.replay.report import certainty
 from arbitrade_core.replay.report.certainty import Parts
 from arbitrade_core.replay.results import DeskResult, ReplayResult
 from arbitrade_core.replay.statistics import Interval
+from arbitrade_core.settings.environment import parse
 
 HEADLINE = "headline"
 UNLIMITED = "unlimited"
@@ -47,7 +48,8 @@ class Measured:
     def executor(self, desk: DeskResult) -> str:
         """Of its cycles."""
         usual = self.job.executor or _of_cycles(self.job.settings.get("ARBITRADE_EXECUTION__EXECUTORS", ""))
-        return _of_cycles(desk.settings.get("execution.executors", "")) or usual or _AS_SET
+        usual = usual or next(iter(self.job.executors), _AS_SET)
+        return _of_cycles(desk.settings.get("execution.executors", "")) or usual
 
     def by_executor(self, place: Callable[[DeskResult], Decimal | None]) -> dict[str, dict[Decimal, DeskResult]]:
         """Desks by executor and place, where there are two places at least; of desks at one place the first, and the
@@ -61,8 +63,8 @@ class Measured:
 
 def _of_cycles(executors: str) -> str:
     """`cycle=parallel,position=sequential` -> `parallel`."""
-    named = {kind.strip(): name.strip() for kind, _, name in (each.partition("=") for each in executors.split(","))}
-    return named.get("cycle", "")
+    named = parse(dict[str, str], executors)
+    return str(named.get("cycle", "")) if isinstance(named, dict) else ""
 
 
 def meeting(root: Root, show: Callable[[Decimal], str]) -> str:
