@@ -34,6 +34,7 @@ async def _coverage(pool: Connections, window: Window, recording: int | None, pa
         gaps=found.gaps,
         recordings=found.recordings,
         pairs=found.pairs,
+        overlapped=found.overlapped,
     )
 
 

@@ -309,6 +309,11 @@ def _missing(asked: Asked, job: JobSpec, coverage: Coverage, problems: list[str]
         notes.append(f"never recorded in the range: {_named(never)}{hint}")
     if asked.strict and notes:
         problems += [f"--strict: {note}" for note in notes]
+    if coverage.overlapped:
+        notes.append(
+            f"recording {_named([str(number) for number in coverage.overlapped])} of the range is not read, since one "
+            "that covers more of it was made at the same time; --recording reads a certain one"
+        )
     return notes
 
 

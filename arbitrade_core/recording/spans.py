@@ -51,8 +51,8 @@ class Covered(msgspec.Struct, frozen=True):
     """from, to, why; inside `wanted`, edges included"""
     recordings: tuple[int, ...]
     """those that are read, in order of time"""
-    left_out: tuple[int, ...]
-    """those that overlap one that covers more"""
+    overlapped: tuple[int, ...]
+    """those of which nothing is read, since they overlap one that covers more"""
     pairs: tuple[str, ...]
     """symbols of all pairs whose books were carried at some time, sorted"""
 
@@ -101,7 +101,7 @@ def covered(pieces: Collection[Piece], holes: Iterable[Hole], span: Range) -> Co
     """What a reader of the `chosen` pieces gets. With pieces a little outside of `span`, its edges are as they are: an
     edge between two chunks that follow each other lies in no gap."""
     read = chosen(pieces, span)
-    within = [piece for piece in read if piece.start_ns < span.end_ns and piece.end_ns >= span.start_ns]
+    within = [piece for piece in read if _within(piece, span)]
     recordings = tuple(dict.fromkeys(piece.recording for piece in within))
     known = sorted(holes, key=lambda hole: hole.now_ns)
     stretches: list[tuple[Ns, Ns]] = []
@@ -137,6 +137,10 @@ def covered(pieces: Collection[Piece], holes: Iterable[Hole], span: Range) -> Co
         stretches=tuple(inside),
         gaps=tuple(gaps),
         recordings=recordings,
-        left_out=tuple(sorted({piece.recording for piece in pieces} - {piece.recording for piece in read})),
+        overlapped=tuple(sorted({piece.recording for piece in pieces if _within(piece, span)} - set(recordings))),
         pairs=tuple(sorted({symbol for piece in within for symbol in piece.pairs})),
     )
+
+
+def _within(piece: Piece, span: Range) -> bool:
+    return piece.start_ns < span.end_ns and piece.end_ns >= span.start_ns

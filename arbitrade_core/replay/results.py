@@ -127,6 +127,8 @@ class Coverage(msgspec.Struct, frozen=True):
     recordings: tuple[int, ...]
     pairs: tuple[str, ...]
     """symbols of all pairs whose books were carried at some time"""
+    overlapped: tuple[int, ...] = ()
+    """recordings that are not read, since one that covers more of the range was made at the same time"""
 
     @property
     def covered_ns(self) -> Ns:

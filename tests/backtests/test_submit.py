@@ -1,14 +1,19 @@
 """From what was asked to a job in the queue, or to everything that is wrong with it."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from arbitrade_core.backtests import api
 from arbitrade_core.backtests.asked import Asked, JobRefused
+from arbitrade_core.backtests.tools import Pairs
 from arbitrade_core.errors import ArbitradeError
+from arbitrade_core.replay.results import Coverage
+from arbitrade_core.replay.statistics import Window
 from arbitrade_core.settings.environment import variables
 from arbitrade_core.settings.model import CoreSettings
 from arbitrade_core.storage import backtests as storage
@@ -16,7 +21,7 @@ from arbitrade_core.storage import fee_schedules
 from arbitrade_core.storage.connect import Pool
 from arbitrade_core.storage.fee_schedules import FeeSchedule, Ladder, PairRates, Step
 from arbitrade_core.storage.overrides import Change, Version, add
-from tests.backtests.fakes import START, TOOLS
+from tests.backtests.fakes import START, TOOLS, coverage
 from tests.executors import PATIENT, patient_too
 
 pytestmark = pytest.mark.anyio
@@ -222,6 +227,17 @@ def test_an_environment_file_keeps_what_else_it_says(tmp_path: Path) -> None:
     assert file.stat().st_mode & 0o777 == 0o600
     with pytest.raises(ArbitradeError, match="cannot be written"):
         api.write_environment(tmp_path / "no" / "where", {"A": "5"})
+
+
+async def test_recordings_that_another_one_overlaps_are_told_and_nothing_is_missing_for_them(pool: Pool) -> None:
+    async def two(pool: Pool, window: Window, recording: int | None, pairs: Pairs) -> Coverage:
+        return msgspec.structs.replace(await coverage(pool, window, recording, pairs), overlapped=(2, 5))
+
+    tools = replace(TOOLS, coverage=two)
+    told = await api.submit(pool, asked(strict=True), tools, "me", NOW)
+    (note,) = [note for note in told.notes if "not read" in note]
+    assert note.startswith("recording 2, 5 of the range is not read")
+    assert "--recording" in note
 
 
 async def test_every_executor_of_cycles_gets_curves_unless_one_is_named(

@@ -126,7 +126,7 @@ async def test_of_recordings_made_at_once_the_one_that_covers_more_is_read(datab
     got = await read(pool, span)
     assert list(dict.fromkeys(one.recording for one in got)) == [long, later]
     told = await recordings.coverage(pool, span)
-    assert (told.recordings, told.left_out) == ((long, later), (short,))
+    assert (told.recordings, told.overlapped) == ((long, later), (short,))
     assert {one.recording for one in await read(pool, span, short)} == {short}
 
 

@@ -139,7 +139,7 @@ async def test_a_session_may_only_record_beside_a_bot(told: pytest.MonkeyPatch, 
     coverage = await recordings.coverage(pool, span)
     assert coverage.gaps == ()
     assert set(coverage.recordings) == {rows["run"].id}
-    assert coverage.left_out == (rows["record"].id,)
+    assert coverage.overlapped == (rows["record"].id,)
 
 
 async def test_after_kill_9_what_was_stored_is_there(pool: Pool, start: Start, arbitrade: Command) -> None:

@@ -54,7 +54,7 @@ def test_a_hole_inside_of_chunks_is_a_gap_with_its_reason() -> None:
 def test_where_recordings_overlap_the_one_that_covers_more_is_read() -> None:
     long, short = run(2, 0, 10), run(1, 40, 3)
     told = covered([*short, *long], (), Span(0, 99))
-    assert (told.recordings, told.left_out, told.stretches) == ((2,), (1,), ((0, 99),))
+    assert (told.recordings, told.overlapped, told.stretches) == ((2,), (1,), ((0, 99),))
     assert chosen([*short, *long], Span(0, 99)) == long
     # For another range the other one covers as much, and is older.
     assert covered([*short, *long], (), Span(45, 60)).recordings == (1,)

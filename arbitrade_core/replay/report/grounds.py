@@ -89,7 +89,7 @@ def _conditions(job: JobSpec) -> dict[str, str]:
         "latency": f"{job.latency_ms} ms",
         "journal commit": f"{plain(job.commit_ms)} ms",
         "slippage": f"{plain(job.slippage_bps)} bps",
-        "executor": job.executor or "as the settings say",
+        "executor": job.executor or next(iter(job.executors), "as the settings say"),
         "plugins": "as the settings say" if job.plugins is None else ", ".join(job.plugins),
     }
 
