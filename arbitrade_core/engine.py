@@ -70,7 +70,7 @@ class Engine:
         parts: what each plugin brings, in the order in which they are asked. It is read again when a plugin is enabled:
             its parts must be there before `PluginEnabled` comes.
         halted: why nothing may be sent from the start, as a scan or a halt that survived a restart wants it.
-        carry_all: feeds carry every pair that they list, so that no desk's start assets and plans decide which books
+        carry_all: feeds carry every pair that may trade, so that no desk's start assets and plans decide which books
             another one sees: what a replay needs whose desks are to do as each would alone.
         """
         self.market = market

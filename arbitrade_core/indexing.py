@@ -11,7 +11,7 @@ from arbitrade_core.answers import Answers
 from arbitrade_core.desk import Desk
 from arbitrade_core.domain import Ns, PairId
 from arbitrade_core.in_use import PartsInUse
-from arbitrade_core.market import Market
+from arbitrade_core.market import Block, Market
 from arbitrade_core.money import exact
 from arbitrade_core.offers import Offers
 from arbitrade_core.spi import Detector, Funded, Listening
@@ -34,7 +34,7 @@ class Indexing:
     """`watchers` are the detectors to call, by pair."""
 
     def __init__(self, engine: Indexed, carry_all: bool) -> None:
-        """`carry_all`: feeds carry every pair that they list, so that what is seen depends on no desk."""
+        """`carry_all`: feeds carry every pair that may trade, so that what is seen depends on no desk."""
         self.watchers: list[tuple[Detector, ...]] = []
         self.pending = False
         """whether there is something to do before the step ends"""
@@ -109,7 +109,8 @@ class Indexing:
         engine, market = self._engine, self._engine.market
         carried = {pair for pair in range(len(market.pairs)) if market.carrier(pair) is not None}
         if self._carry_all:
-            carried, self._wanted = set(), set(range(len(market.pairs)))
+            carried = set()
+            self._wanted |= {pair for pair, blocks in enumerate(market.blocks) if not blocks & Block.DISABLED}
         self._kept = bool(carried - self._wanted) and any(desk.open_plans for desk in engine.desks)
         wanted = self._wanted | carried if self._kept else self._wanted
         for way_in in list(engine.in_use.feeds):

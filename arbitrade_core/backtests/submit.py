@@ -58,6 +58,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NO_FEES = Fees(id="none", source="none yet", as_of_ns=0, rates={})
 _MOST_NAMED = 10
 _EDGE_NS = 1_000_000_000
+VALUATION_ASSET = variable_name("trading.valuation_asset")
 NOT_RECORDED = "not recorded: "
 IN_REPORT = (NOT_RECORDED, "fees: ")
 """Notes that begin so say what every report says by itself."""
@@ -121,6 +122,8 @@ async def _resolve(asked: Asked, pool: Pool, tools: Tools, now: datetime, toggle
     if any(one.source == "demo" for one in recorded):
         notes.append(PLANTED)
     _check_pairs(asked, pairs, coverage, problems)
+    valuation = job.settings.get(VALUATION_ASSET, loaded.core.trading.valuation_asset)
+    notes += _unvalued(job, valuation, pairs)
     try:
         profile = await profiles.resolve(asked.fees, loaded, pairs, pool, _ns(now), recorded)
     except (SettingsError, PluginError) as error:
@@ -354,6 +357,27 @@ def _check_pairs(asked: Asked, pairs: Sequence[Pair], coverage: Coverage, proble
         near = {match for symbol in wrong for match in difflib.get_close_matches(symbol.upper(), listed, n=1)}
         hint = f"; did you mean {_named(sorted(near))}?" if near else ""
         problems.append(f"--pairs names {_named(wrong)}, which the exchange did not list then{hint}")
+
+
+def _unvalued(job: JobSpec, valuation_asset: str, pairs: Sequence[Pair]) -> list[str]:
+    """Balances that no pair of the job values, directly or over two hops (TRADING 22), in words."""
+    traded = [pair for pair in pairs if job.pairs is None or pair.symbol in job.pairs]
+    beside: dict[str, set[str]] = {}
+    for pair in traded:
+        beside.setdefault(pair.base, set()).add(pair.quote)
+        beside.setdefault(pair.quote, set()).add(pair.base)
+    near = {valuation_asset} | beside.get(valuation_asset, set())
+    lost = [
+        asset
+        for asset, held in job.balances.items()
+        if held and asset not in near and not beside.get(asset, set()) & near
+    ]
+    if not traded or not lost:
+        return []
+    return [
+        f"no pair of the backtest values {_named(lost)} in {valuation_asset}, so risk checks refuse every plan; add "
+        f"pairs such as {lost[0]}/{valuation_asset}"
+    ]
 
 
 def _named(names: Collection[str]) -> str:

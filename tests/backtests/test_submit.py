@@ -240,6 +240,17 @@ async def test_recordings_that_another_one_overlaps_are_told_and_nothing_is_miss
     assert "--recording" in note
 
 
+async def test_balances_that_no_pair_values_are_told(pool: Pool) -> None:
+    async def notes(pairs: tuple[str, ...], *balances: str) -> list[str]:
+        told = await submitted(pool, pairs=pairs, balances=balances)
+        return [note for note in told.notes if "values" in note]
+
+    assert await notes(("BTC/USD", "ETH/BTC"), "USD=100", "ETH=1", "BTC=1") == []
+    (note,) = await notes(("ETH/BTC",), "USD=100", "ETH=1", "BTC=1")
+    assert "no pair of the backtest values ETH, BTC in USD" in note
+    assert "ETH/USD" in note
+
+
 async def test_every_executor_of_cycles_gets_curves_unless_one_is_named(
     pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:

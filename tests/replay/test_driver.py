@@ -202,8 +202,10 @@ def test_a_connection_that_closed_takes_its_books_along(run: Recorded) -> None:
 
 def test_pairs_narrow_the_market(run: Recorded) -> None:
     pairs = ("BTC/USD", "ETH/USD", "ETH/BTC")
-    desk = replayed(run, pairs=pairs).desks["alone"]
-    assert {symbol for plan in desk.plans for symbol in plan.pairs} <= set(pairs)
+    result = replayed(run, pairs=pairs)
+    assert {symbol for plan in result.desks["alone"].plans for symbol in plan.pairs} <= set(pairs)
+    assert result.market.pairs_live == len(pairs), "other books are not even followed"
+    assert result.market.updates < replayed(run).market.updates / 3
 
 
 def test_the_listing_is_known_before_anything_runs(run: Recorded) -> None:
