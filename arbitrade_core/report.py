@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
+from arbitrade_core import funnel_words
 from arbitrade_core.desk import Desk
 from arbitrade_core.engine import Engine
 from arbitrade_core.money import ZERO, exact, plain
@@ -133,27 +134,4 @@ def why_no_trade(engine: Engine, desk: Desk, shown: Mapping[str, Any] | None = N
         stopped = "no fees are known"
     if stopped is not None:
         return f"nothing trades: {stopped}"
-    funnel = dict(shown or whole_funnel(engine, desk))
-    nothing = next((words for stage, words in _STAGES if not funnel[stage]), None)
-    return _after_gate(funnel) if nothing is None else f"why no trade: {nothing}"
-
-
-_STAGES = (
-    ("evaluated", "no cycle was evaluated yet: books are not live, or no cycle passes through a start asset"),
-    ("gross_positive", "no cycle returned more than it cost even before fees"),
-    ("after_fees", "cycles paid before fees, none after them"),
-    ("candidates", "cycles paid after fees, none by the minimum edge or margin that is set"),
-    ("after_rounding", "candidates did not survive lot sizes and minimums"),
-    ("after_depth", "the books were too thin at profitable prices"),
-    ("after_buffers", "slippage and fee buffers, minimum edge or profit took the rest"),
-)
-"""(stage that nothing survived, why that is), in the funnel's order"""
-
-
-def _after_gate(funnel: Mapping[str, Any]) -> str:
-    if not funnel["executed"]:
-        worst = max(funnel["refused"].items(), key=lambda item: item[1], default=None)
-        if worst is not None:
-            return f"why no trade: the risk check {worst[0]} refused {worst[1]} times"
-        return "why no trade: plans were stale or gone at the last look"
-    return f"{funnel['executed']} plans were executed"
+    return funnel_words.why_no_trade(shown or whole_funnel(engine, desk))

@@ -10,6 +10,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from arbitrade_core.funnel_words import STAGES
 from arbitrade_core.money import exact, plain
 from arbitrade_core.report import (
     profit_and_loss,
@@ -26,19 +27,6 @@ from arbitrade_core.spi import Standing
 _REFRESH_S = 0.5
 _PLAIN_EVERY_S = 10.0
 _CYCLES = 5
-
-FUNNEL_WORDS = {
-    "evaluated": "cycles scored",
-    "gross_positive": "gross > 1",
-    "after_fees": "after fees",
-    "candidates": "over the hurdle",
-    "after_rounding": "after lots and minimums",
-    "after_depth": "after depth",
-    "after_buffers": "after buffers",
-    "stale": "stale",
-    "gone": "gone at the last look",
-    "executed": "executed",
-}
 
 
 async def watch(
@@ -102,7 +90,7 @@ def _micros(decision: dict[str, float | None]) -> str:
 
 def _funnel(session: Session) -> Table:
     funnel = whole_funnel(session.engine, session.desk)
-    rows = [(words, f"{funnel[stage]:,}") for stage, words in FUNNEL_WORDS.items()]
+    rows = [(words, f"{funnel[stage]:,}") for stage, words in STAGES.items()]
     rows += [(f"refused: {check}", f"{count:,}") for check, count in funnel["refused"].items()]
     return _pairs(rows, heading="Funnel")
 

@@ -7,9 +7,8 @@ import zstandard
 
 from arbitrade_core.errors import StorageError
 from arbitrade_core.money import plain
-from arbitrade_core.replay.results import DeskResult, ReplayResult
+from arbitrade_core.replay.results import HEADLINE, DeskResult, ReplayResult
 from arbitrade_core.replay.searched import SweepResult
-from arbitrade_core.replay.stage import HEADLINE
 
 type Result = ReplayResult | SweepResult
 

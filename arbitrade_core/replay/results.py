@@ -13,6 +13,11 @@ import msgspec
 from arbitrade_core.domain import Ns
 from arbitrade_core.replay.statistics import Window
 
+HEADLINE = "headline"
+"""The desk that takes each appearance once: a recorded mispricing survives our fills (TRADING 32)."""
+UNLIMITED = "unlimited"
+"""The one that takes them as often as they are offered."""
+
 
 class PlanResult(msgspec.Struct, frozen=True):
     """One plan, from its approval to its end. Names and figures are those of the journal's records."""

@@ -19,14 +19,12 @@ from arbitrade_core.money import plain
 from arbitrade_core.plugins.setup import Setup
 from arbitrade_core.replay.fees import scaled, snapshot_of
 from arbitrade_core.replay.job import Fees, JobSpec
+from arbitrade_core.replay.results import HEADLINE, UNLIMITED
 from arbitrade_core.settings import Settings
 from arbitrade_core.settings.environment import as_text, instead_of_environment, parse
 from arbitrade_core.settings.overrides import overridden
 from arbitrade_core.spi import Feed, Recordable
 
-HEADLINE = "headline"
-"""Each appearance taken once: a recorded mispricing survives our fills (TRADING 32)."""
-UNLIMITED = "unlimited"
 LATENCIES_MS = (1, 5, 20, 50, 100, 250)
 FEE_FACTORS = (Decimal("0"), Decimal("0.25"), Decimal("0.5"), Decimal("0.75"), Decimal("1"))
 

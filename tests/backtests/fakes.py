@@ -21,9 +21,9 @@ from arbitrade_core.errors import ProtocolError
 from arbitrade_core.recording.entries import Chunk
 from arbitrade_core.replay.driver import Tell
 from arbitrade_core.replay.job import Fees, JobSpec, SweepSpec
-from arbitrade_core.replay.results import Coverage, DeskResult, MarketResult, ReplayResult, hash_of
+from arbitrade_core.replay.results import HEADLINE, Coverage, DeskResult, MarketResult, ReplayResult, hash_of
 from arbitrade_core.replay.searched import SweepResult, Variant
-from arbitrade_core.replay.stage import HEADLINE, DeskWish
+from arbitrade_core.replay.stage import DeskWish
 from arbitrade_core.replay.statistics import Window
 from arbitrade_core.replay.sweep.sweep import Progress, TellProgress
 from arbitrade_core.storage import backtests as storage

@@ -11,10 +11,9 @@ from arbitrade_core.domain import Ns
 from arbitrade_core.money import plain
 from arbitrade_core.replay.job import JobSpec
 from arbitrade_core.replay.report import tables, words
-from arbitrade_core.replay.report.measured import HEADLINE
 from arbitrade_core.replay.report.shapes import AnyReport, Earned, ExecutorCurve, Report, SweepReport
 from arbitrade_core.replay.report.tables import PARTS
-from arbitrade_core.replay.results import Coverage, DeskResult, ReplayResult
+from arbitrade_core.replay.results import HEADLINE, Coverage, DeskResult, ReplayResult
 from arbitrade_core.replay.searched import SweepResult
 
 type Cell = str | int | float | Decimal | None

@@ -6,13 +6,14 @@ from typing import Any
 
 from arbitrade_core.domain import Ns
 from arbitrade_core.errors import ArbitradeError
+from arbitrade_core.funnel_words import STAGES, why_no_trade
 from arbitrade_core.money import ZERO, exact, ratio
 from arbitrade_core.replay import curves
 from arbitrade_core.replay.job import JobSpec
-from arbitrade_core.replay.report import answers, certainty, fee_points, latencies, tables, thin, words
+from arbitrade_core.replay.report import answers, certainty, fee_points, latencies, tables, thin
 from arbitrade_core.replay.report.certainty import Parts
 from arbitrade_core.replay.report.grounds import grounds
-from arbitrade_core.replay.report.measured import HEADLINE, Measured
+from arbitrade_core.replay.report.measured import Measured
 from arbitrade_core.replay.report.shapes import (
     Earned,
     Edges,
@@ -26,7 +27,7 @@ from arbitrade_core.replay.report.shapes import (
     bounded,
 )
 from arbitrade_core.replay.report.sweeps import sweep_report
-from arbitrade_core.replay.results import Coverage, DeskResult, ReplayResult, Worth
+from arbitrade_core.replay.results import HEADLINE, Coverage, DeskResult, ReplayResult, Worth
 
 __all__ = ["report", "sweep_report"]
 
@@ -161,9 +162,9 @@ def _funnel(result: ReplayResult, desk: DeskResult) -> Funnel:
     elif desk.halted is not None and not counts.get("executed"):
         why = f"nothing trades: {desk.halted}"
     else:
-        why = words.why_no_trade(counts)
+        why = why_no_trade(counts)
     return Funnel(
-        stages=tuple(Stage(name, told, int(counts.get(name, 0))) for name, told in words.STAGES.items()),
+        stages=tuple(Stage(name, told, int(counts.get(name, 0))) for name, told in STAGES.items()),
         busy=int(counts.get("desk_busy", 0)),
         refused=dict(counts.get("refused", {})),
         refused_appearances=dict(sorted(desk.refusals.items())),

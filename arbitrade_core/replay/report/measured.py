@@ -12,13 +12,10 @@ from arbitrade_core.replay.curves import Crossing, Curve, Point, Root
 from arbitrade_core.replay.job import JobSpec
 from arbitrade_core.replay.report import certainty
 from arbitrade_core.replay.report.certainty import Parts
-from arbitrade_core.replay.results import DeskResult, ReplayResult
+from arbitrade_core.replay.results import UNLIMITED, DeskResult, ReplayResult
 from arbitrade_core.replay.statistics import Interval
 from arbitrade_core.settings.environment import parse
 
-HEADLINE = "headline"
-UNLIMITED = "unlimited"
-"""as `stage` names them; a report is read where no engine is"""
 _AS_SET = "as set"
 
 

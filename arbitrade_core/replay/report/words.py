@@ -1,9 +1,7 @@
 """Figures as people read them: rounded, with their units. What is exact stands in the JSON and the CSV files."""
 
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
 
 from arbitrade_core.domain import Ns
 from arbitrade_core.money import nearest_decimals, plain
@@ -13,44 +11,6 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MOST_DECIMALS = 12
 _US, _MS, _S = 1_000, 1_000_000, 1_000_000_000
 _MIN, _H, _DAY = 60 * _S, 3600 * _S, 86_400 * _S
-
-STAGES = {
-    "evaluated": "cycles scored",
-    "gross_positive": "gross > 1",
-    "after_fees": "after fees",
-    "candidates": "over the hurdle",
-    "after_rounding": "after lots and minimums",
-    "after_depth": "after depth",
-    "after_buffers": "after buffers",
-    "stale": "stale",
-    "gone": "gone at the last look",
-    "executed": "executed",
-}
-"""The funnel, as the terminal of a running session words it."""
-
-_STOPS = (
-    ("evaluated", "no cycle was evaluated yet: books are not live, or no cycle passes through a start asset"),
-    ("gross_positive", "no cycle returned more than it cost even before fees"),
-    ("after_fees", "cycles paid before fees, none after them"),
-    ("candidates", "cycles paid after fees, none by the minimum edge or margin that is set"),
-    ("after_rounding", "candidates did not survive lot sizes and minimums"),
-    ("after_depth", "the books were too thin at profitable prices"),
-    ("after_buffers", "slippage and fee buffers, minimum edge or profit took the rest"),
-)
-"""(stage that nothing survived, why that is), in the funnel's order, as at the end of a running session."""
-
-
-def why_no_trade(funnel: Mapping[str, Any]) -> str:
-    """One plain sentence: the stage at which the nearest candidates stop."""
-    nothing = next((words for stage, words in _STOPS if not funnel.get(stage)), None)
-    if nothing is not None:
-        return f"why no trade: {nothing}"
-    if funnel["executed"]:
-        return f"{funnel['executed']} plans were executed"
-    worst = max(funnel["refused"].items(), key=lambda item: item[1], default=None)
-    if worst is not None:
-        return f"why no trade: the risk check {worst[0]} refused {worst[1]} times"
-    return "why no trade: plans were stale or gone at the last look"
 
 
 def amount(value: Decimal | None, asset: str = "", *, sign: bool = False) -> str:

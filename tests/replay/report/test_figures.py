@@ -1,6 +1,5 @@
 """Reports of small results, computed by hand."""
 
-import ast
 from dataclasses import replace
 from decimal import Decimal
 
@@ -10,13 +9,12 @@ import pytest
 from arbitrade_core.errors import ArbitradeError
 from arbitrade_core.money import ZERO, exact, nearest_decimals
 from arbitrade_core.replay.job import FeeRates, FeeStep, JobSpec
-from arbitrade_core.replay.report import certainty, measured, shapes, words
+from arbitrade_core.replay.report import certainty, shapes, words
 from arbitrade_core.replay.report.certainty import Parts
 from arbitrade_core.replay.report.figures import report
 from arbitrade_core.replay.report.shapes import Report
 from arbitrade_core.replay.results import Coverage, DeskResult, PlanResult, ReplayResult
 from arbitrade_core.replay.statistics import Interval
-from tests.house.repository import ROOT
 from tests.replay.report import samples
 from tests.replay.report.samples import MIN, MS, START_NS, H, bare, dec, desk, job, leg, life, plan, result
 
@@ -273,23 +271,6 @@ def test_nothing_traded_is_explained(counts: dict[str, object], why: str) -> Non
     assert why in found.funnel.why
     assert found.answer.earned == "Nothing was traded in 4 h of recorded market."
     assert why in found.answer.why
-
-
-def test_the_wording_is_that_of_a_running_session() -> None:
-    tree = ast.parse((ROOT / "arbitrade_core" / "report.py").read_text(encoding="utf-8"))
-    assert assigned(tree, "_STAGES") == words._STOPS
-    tree = ast.parse((ROOT / "arbitrade_core" / "terminal.py").read_text(encoding="utf-8"))
-    assert assigned(tree, "FUNNEL_WORDS") == words.STAGES
-    tree = ast.parse((ROOT / "arbitrade_core" / "replay" / "stage.py").read_text(encoding="utf-8"))
-    assert (assigned(tree, "HEADLINE"), assigned(tree, "UNLIMITED")) == (measured.HEADLINE, measured.UNLIMITED)
-
-
-def assigned(tree: ast.Module, name: str) -> object:
-    """A constant, without importing what a session needs."""
-    for node in tree.body:
-        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == name for t in node.targets):
-            return ast.literal_eval(node.value)
-    raise AssertionError(f"{name} is not there any more")
 
 
 def test_nothing_recorded_is_said_first() -> None:
