@@ -12,6 +12,7 @@ import secrets
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import quote
 
@@ -91,6 +92,10 @@ def database(database_server: Place, database_template: str) -> Iterator[Databas
 @pytest.fixture
 def dsn(database: Database) -> str:
     """The same database as a DATABASE_URL."""
+    return url_of(database)
+
+
+def url_of(database: Database) -> str:
     place = database.place
     if place.dsn is not None:
         head, _, tail = place.dsn.partition("://")
@@ -117,19 +122,13 @@ def _fresh(server: Place, template: str) -> Iterator[Database]:
 
 
 async def _copy(server: Place, template: str, name: str) -> None:
-    connection = await _administer(server)
-    try:
+    async with administering(server) as connection:
         await connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} {await _strategy(connection)}")
-    finally:
-        await connection.close()
 
 
 async def _drop(server: Place, name: str) -> None:
-    connection = await _administer(server)
-    try:
+    async with administering(server) as connection:
         await connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
-    finally:
-        await connection.close()
 
 
 async def _strategy(connection: Connection) -> str:
@@ -145,8 +144,7 @@ async def _template(server: Place) -> str:
     migrations = core_migrations()
     sha256 = hashlib.sha256("".join(migration.sha256 for migration in migrations).encode()).hexdigest()
     name = f"arbitrade_template_{sha256[:12]}"
-    connection = await _administer(server)
-    try:
+    async with administering(server) as connection:
         await connection.execute("SELECT pg_advisory_lock($1)", _TEMPLATE_LOCK)
         await _drop_stale(connection)
         if not await connection.fetchval("SELECT true FROM pg_database WHERE datname = $1", name):
@@ -154,8 +152,6 @@ async def _template(server: Place) -> str:
             await create_if_absent(server.on(making), "TEMPLATE template0")
             await migrate(Database(server.on(making)), migrations)
             await connection.execute(f"ALTER DATABASE {making} RENAME TO {name}")
-    finally:
-        await connection.close()
     return name
 
 
@@ -166,9 +162,21 @@ async def _drop_stale(connection: Connection) -> None:
             await connection.execute(f"DROP DATABASE IF EXISTS {row['datname']} WITH (FORCE)")
 
 
-async def _administer(server: Place) -> Connection:
+@asynccontextmanager
+async def administering(server: Place) -> AsyncIterator[Connection]:
     try:
         connection: Connection = await asyncpg.connect(**server.arguments(), timeout=20)
     except (OSError, asyncpg.PostgresError, TimeoutError) as error:
         raise StorageError(f"the test server at {server.shown} does not answer: {error}") from error
-    return connection
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+def server_owner(server: Place) -> tuple[int, int] | None:
+    """User and group of the embedded server's files; None: the server is another."""
+    if configured(CoreSettings().database, "postgres") is not None or server.host is None:
+        return None
+    told = Path(server.host).parent.stat()
+    return told.st_uid, told.st_gid
