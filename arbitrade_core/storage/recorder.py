@@ -30,9 +30,10 @@ from arbitrade_core.recording.chunks import Encoder
 from arbitrade_core.recording.entries import Chunk, Entry, Gap, Head, State, Via
 from arbitrade_core.settings import RecordingSettings
 from arbitrade_core.spi import Feed, Recordable
-from arbitrade_core.storage import recordings
 from arbitrade_core.storage.connect import UNAVAILABLE, Connection, Database
-from arbitrade_core.storage.recordings import Totals, next_midnight, plus
+from arbitrade_core.storage.recordings import days, writing
+from arbitrade_core.storage.recordings.days import next_midnight
+from arbitrade_core.storage.recordings.writing import Totals, plus
 
 BATCH = 512
 """Inputs that are handed to the thread together ..."""
@@ -541,10 +542,10 @@ class _Writer:
             assert self._head is not None
             if self.recording is None:
                 every_s = self._settings.state_every_s
-                self.recording = await recordings.begin(connection, self._source, self._head, every_s)
+                self.recording = await writing.begin(connection, self._source, self._head, every_s)
                 self._held = True
             else:
-                self._held = await recordings.hold(connection, self.recording)
+                self._held = await writing.hold(connection, self.recording)
         except BaseException:
             connection.terminate()
             raise
@@ -554,10 +555,10 @@ class _Writer:
         assert self._connection is not None
         assert self.recording is not None
         if not self._held:  # the server may not have known yet that our last session was dead
-            self._held = await recordings.hold(self._connection, self.recording)
+            self._held = await writing.hold(self._connection, self.recording)
         async with asyncio.timeout(2 * _COMMAND_S):
             whole = msgspec.structs.replace(chunk, recording=self.recording)
-            await recordings.append(self._connection, whole, totals, gaps)
+            await writing.append(self._connection, whole, totals, gaps)
         self._stored = totals
 
     async def _close(self) -> None:
@@ -568,11 +569,11 @@ class _Writer:
         missing = self._missing_at_end + self._handed - self._stored.entries
         note = f"{missing} inputs at its end are missing: {self.failing or self.full or _SLOW}" if missing else ""
         totals = msgspec.structs.replace(self._stored, dropped=self._stored.dropped + missing)
-        await recordings.end(self._connection, self.recording, totals, note)
+        await writing.end(self._connection, self.recording, totals, note)
 
     async def _prune(self) -> None:
         assert self._connection is not None
-        pruned = await recordings.prune(
+        pruned = await days.prune(
             self._connection,
             now_ns=self._clock(),
             keep_days=self._settings.keep_days,
