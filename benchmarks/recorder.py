@@ -30,8 +30,8 @@ from arbitrade_core.recording.entries import SCHEMA, Head
 from arbitrade_core.settings import DatabaseSettings, RecordingSettings
 from arbitrade_core.storage.connect import Database, open_database
 from arbitrade_core.storage.migrations import core_migrations, migrate
-from arbitrade_core.storage.recorder import Recorder
 from arbitrade_core.storage.recordings import days, reading, writing
+from arbitrade_core.storage.recordings.recorder import Recorder
 from arbitrade_core.telemetry import Latency
 from benchmarks.load import RATE_PER_S, build
 

@@ -6,5 +6,6 @@ migrations      plain numbered SQL, applied once
 journal_store   the durable record and its chain
 projector       journal records -> tables
 observations    appearances, lossy
+recordings      what an engine was fed, to be replayed
 repositories    reads for people
 """

@@ -16,8 +16,8 @@ from arbitrade_core.recording.chunks import decode
 from arbitrade_core.recording.entries import Entry, Gap, State, Via
 from arbitrade_core.settings import RecordingSettings
 from arbitrade_core.storage.connect import Database, Pool
-from arbitrade_core.storage.recorder import Recorder
 from arbitrade_core.storage.recordings import days, reading, writing
+from arbitrade_core.storage.recordings.recorder import Recorder
 from tests.recording.fakes import FakeEngine, engine_with
 from tests.recording.stored import NOON, S, Span, head
 from tests.storage.proxy import proxied
