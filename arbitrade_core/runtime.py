@@ -46,7 +46,7 @@ from arbitrade_core.storage.migrations import core_migrations, migrate, read
 from arbitrade_core.storage.observations import ObservationWriter
 from arbitrade_core.storage.overrides import Kept, newest
 from arbitrade_core.storage.past import recover
-from arbitrade_core.storage.recorder import Recorder
+from arbitrade_core.storage.recordings.recorder import Recorder
 from arbitrade_core.storage.system_state import SystemState, system_state
 from arbitrade_core.transport import opener
 

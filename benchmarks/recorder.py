@@ -28,10 +28,10 @@ from arbitrade_core.events import ConnId, Frame
 from arbitrade_core.recording.chunks import Encoder, decode
 from arbitrade_core.recording.entries import SCHEMA, Head
 from arbitrade_core.settings import DatabaseSettings, RecordingSettings
-from arbitrade_core.storage import recordings
 from arbitrade_core.storage.connect import Database, open_database
 from arbitrade_core.storage.migrations import core_migrations, migrate
-from arbitrade_core.storage.recorder import Recorder
+from arbitrade_core.storage.recordings import days, reading, writing
+from arbitrade_core.storage.recordings.recorder import Recorder
 from arbitrade_core.telemetry import Latency
 from benchmarks.load import RATE_PER_S, build
 
@@ -131,16 +131,16 @@ async def on_disk(database: Database) -> float:
     """Bytes a frame of everything in the database, as it is after some minutes: empty pages are no measure."""
     span = Span(0, 1 << 62)
     async with database.pool(size=1) as pool:
-        chunks = [chunk async for chunk in recordings.chunks(pool, span)]
-        before = sum(day.bytes for day in await recordings.days(pool))
-        async with recordings.writing(database, "import", head(chunks[0].start_ns), 60.0) as writing:
+        chunks = [chunk async for chunk in reading.chunks(pool, span)]
+        before = sum(day.bytes for day in await days.days(pool))
+        async with writing.writing(database, "import", head(chunks[0].start_ns), 60.0) as made:
             for copy in range(COPIES):
                 for chunk in chunks:
                     later = copy * 60_000_000_000
-                    await writing.append(
+                    await made.append(
                         msgspec.structs.replace(chunk, start_ns=chunk.start_ns + later, end_ns=chunk.end_ns + later)
                     )
-        after = sum(day.bytes for day in await recordings.days(pool))
+        after = sum(day.bytes for day in await days.days(pool))
     return float(after - before) / (COPIES * sum(chunk.frames for chunk in chunks))
 
 

@@ -43,9 +43,10 @@ from arbitrade_core.replay.stage import DeskWish
 from arbitrade_core.replay.statistics import Window
 from arbitrade_core.settings import DatabaseSettings
 from arbitrade_core.spi import Recordable
-from arbitrade_core.storage import recordings
 from arbitrade_core.storage.connect import Database, open_database
 from arbitrade_core.storage.migrations import core_migrations, migrate
+from arbitrade_core.storage.recordings import reading
+from arbitrade_core.storage.recordings.writing import writing
 from benchmarks.load import build
 
 MISPRICINGS_PER_S = 0.17
@@ -84,7 +85,7 @@ async def run(frames: int, pairs: int, desks: int, seed: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="arbitrade-replay-") as data_dir:
         async with open_database(DatabaseSettings(), Path(data_dir)) as database:
             await migrate(database, core_migrations())
-            async with recordings.writing(database, "import", head(window.start_ns), 60.0) as recording:
+            async with writing(database, "import", head(window.start_ns), 60.0) as recording:
                 for chunk in chunks:
                     await recording.append(chunk)
             live, busy = [], 0
@@ -178,7 +179,7 @@ async def from_database(database: Database, job: JobSpec, coverage: Coverage) ->
     """As a worker does it: the event loop reads, a thread replays."""
     loop = asyncio.get_running_loop()
     async with database.pool(size=2) as pool:
-        chunks = Chunks(loop, lambda: recordings.chunks(pool, coverage.wanted), lambda: False)
+        chunks = Chunks(loop, lambda: reading.chunks(pool, coverage.wanted), lambda: False)
         return await anyio.to_thread.run_sync(replay, job, [ONE], chunks, coverage)
 
 

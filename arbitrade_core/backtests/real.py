@@ -14,20 +14,20 @@ from arbitrade_core.replay.statistics import Window
 from arbitrade_core.replay.sweep.cluster import Cluster
 from arbitrade_core.replay.sweep.pool import Inline, Pool, Processes
 from arbitrade_core.replay.sweep.sweep import TellProgress, run_sweep
-from arbitrade_core.storage import recordings
 from arbitrade_core.storage.connect import Pool as Connections
+from arbitrade_core.storage.recordings import days, reading
 
 
 async def _recorded(pool: Connections, number: int) -> Recorded | None:
-    found = await recordings.recording(pool, number)
+    found = await reading.recording(pool, number)
     if found is None:
         return None
-    head = await recordings.head(pool, number)
+    head = await reading.head(pool, number)
     return Recorded(found.started_ns, found.ended_ns, found.source, head.settings)
 
 
 async def _coverage(pool: Connections, window: Window, recording: int | None, pairs: Pairs) -> Coverage:
-    found = await recordings.coverage(pool, window, recording, pairs)
+    found = await reading.coverage(pool, window, recording, pairs)
     return Coverage(
         wanted=window,
         stretches=tuple(Window(start_ns, end_ns) for start_ns, end_ns in found.stretches),
@@ -39,12 +39,12 @@ async def _coverage(pool: Connections, window: Window, recording: int | None, pa
 
 
 async def _chunks(pool: Connections, window: Window, recording: int | None, pairs: Pairs) -> AsyncGenerator[Chunk]:
-    async for chunk in recordings.chunks(pool, window, recording, pairs):
+    async for chunk in reading.chunks(pool, window, recording, pairs):
         yield chunk
 
 
 async def _pin(pool: Connections, window: Window, reason: str) -> None:
-    await recordings.pin(pool, window, reason)
+    await days.pin(pool, window, reason)
 
 
 def _sweep(  # noqa: PLR0917 - as `run_sweep` is
@@ -71,7 +71,7 @@ TOOLS = Tools(
     coverage=_coverage,
     chunks=_chunks,
     pin=_pin,
-    unpin=recordings.unpin,
+    unpin=days.unpin,
     listing=listing,
     replay=replay,
     sweep=_sweep,

@@ -29,8 +29,15 @@ from arbitrade_core.replay.searched import SweepResult, Variant
 from arbitrade_core.replay.stage import headline_wishes
 from arbitrade_core.replay.statistics import Window
 from arbitrade_core.replay.sweep.sweep import Progress as SweepProgress
-from arbitrade_core.storage import backtests as storage
-from arbitrade_core.storage.backtests import ENDED, Claimed, NotOurs, Ownership, Progress, StoredVariant
+from arbitrade_core.storage.backtest_ownership import (
+    Claimed,
+    NotOurs,
+    Ownership,
+    StoredVariant,
+    save_variants,
+    stored_variants,
+)
+from arbitrade_core.storage.backtests import ENDED, Progress
 from arbitrade_core.storage.connect import Pool
 
 _log = structlog.get_logger(__name__)
@@ -181,7 +188,7 @@ class _Run:
         self._pace.begin(coverage)
         if job.sweep is None:
             return await self._beside(lambda: self._replay(job, chunks, coverage), stop)
-        stored = await storage.stored_variants(self._pool, self._id, self._code)
+        stored = await stored_variants(self._pool, self._id, self._code)
         self._variants.known(stored)
         result = await self._beside(lambda: self._sweep(job, chunks, coverage), stop)
         await self._save()
@@ -233,7 +240,7 @@ class _Run:
     async def _save(self) -> None:
         fresh = self._variants.take()
         if fresh:
-            await storage.save_variants(self._pool, self._id, self._code, fresh)
+            await save_variants(self._pool, self._id, self._code, fresh)
 
     # --- on the thread ---
 

@@ -30,7 +30,8 @@ from arbitrade_core.composition import core_settings
 from arbitrade_core.errors import ArbitradeError, StorageError
 from arbitrade_core.plugins.catalogue import EXPERIMENTAL_GROUP, GROUP
 from arbitrade_core.settings import BacktestSettings
-from arbitrade_core.storage.backtests import ENDED, owning
+from arbitrade_core.storage.backtest_ownership import owning
+from arbitrade_core.storage.backtests import ENDED
 from arbitrade_core.storage.connect import Database, open_database
 from arbitrade_core.storage.migrations import core_migrations, migrate
 

@@ -22,8 +22,8 @@ from arbitrade_core.composition import core_settings
 from arbitrade_core.control.client import actor
 from arbitrade_core.errors import ArbitradeError
 from arbitrade_core.replay.report import page, text
-from arbitrade_core.storage import recordings
 from arbitrade_core.storage.connect import Database, Pool
+from arbitrade_core.storage.recordings import reading
 
 SWEEP = ("trading.min_edge_bps=1,5,10,20", "paper.latency_ms=1,20,80")
 _END_S = 60.0
@@ -95,7 +95,7 @@ async def _newest(database: Database) -> int | None:
     if not await has_schema(database):
         return None
     async with database.pool(size=1) as pool:
-        found = await recordings.recordings(pool, 1)
+        found = await reading.recordings(pool, 1)
     return found[0].id if found else None
 
 

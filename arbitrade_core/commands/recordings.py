@@ -12,7 +12,7 @@ from arbitrade_core.commands.db import has_schema, open_database
 from arbitrade_core.commands.recordings_files import export_recording, import_recording, verify_recording
 from arbitrade_core.composition import core_settings
 from arbitrade_core.errors import StorageError
-from arbitrade_core.storage import recordings as storage
+from arbitrade_core.storage.recordings import days, reading
 
 app = typer.Typer(no_args_is_help=True, help="Recordings of everything that a bot was fed.")
 app.command("verify")(verify_recording)
@@ -29,12 +29,12 @@ def list_recordings(
     """Show the recordings: when, of what, how much, and what is missing in them."""
     core = core_settings()
 
-    async def run() -> list[storage.RecordingRow]:
+    async def run() -> list[reading.RecordingRow]:
         async with open_database(core, demo) as database:
             if not await has_schema(database):
                 return []
             async with database.pool(size=1) as pool:
-                return await storage.recordings(pool, limit)
+                return await reading.recordings(pool, limit)
 
     rows = anyio.run(run)
     if as_json:
@@ -76,16 +76,16 @@ def show_recording(
         async with open_database(core, demo) as database:
             await has_schema(database)
             async with database.pool(size=1) as pool:
-                row = await storage.recording(pool, recording)
+                row = await reading.recording(pool, recording)
                 if row is None:
                     raise StorageError(
                         f"there is no recording {recording}; `arbitrade recordings list` shows those there are"
                     )
-                head = await storage.head(pool, recording)
+                head = await reading.head(pool, recording)
                 return {
                     "recording": row,
-                    "gaps": await storage.gaps(pool, recording),
-                    "pairs": await storage.symbols(pool, recording),
+                    "gaps": await reading.gaps(pool, recording),
+                    "pairs": await reading.symbols(pool, recording),
                     "plugins": head.plugins,
                     "settings": head.settings,
                 }
@@ -95,7 +95,7 @@ def show_recording(
         print_json(found)
         return
     row, gaps = found["recording"], found["gaps"]
-    assert isinstance(row, storage.RecordingRow)
+    assert isinstance(row, reading.RecordingRow)
     assert isinstance(gaps, list)
     pairs, plugins, settings = found["pairs"], found["plugins"], found["settings"]
     assert isinstance(plugins, dict)
@@ -130,13 +130,13 @@ def prune_recordings(
     """
     core = core_settings()
 
-    async def run() -> storage.Pruned:
+    async def run() -> days.Pruned:
         async with open_database(core, demo) as database:
             if not await has_schema(database):
-                return storage.Pruned((), 0, 0, ())
+                return days.Pruned((), 0, 0, ())
             connection = await database.connect(application="arbitrade recordings", command_timeout_s=60.0)
             try:
-                return await storage.prune(
+                return await days.prune(
                     connection,
                     now_ns=WallClock()(),
                     keep_days=core.recording.keep_days,
@@ -157,7 +157,7 @@ def prune_recordings(
     typer.echo("\n".join(lines))
 
 
-def _gap(gap: storage.GapRow) -> str:
+def _gap(gap: reading.GapRow) -> str:
     since = datetime.fromtimestamp(gap.since_ns / 1e9, UTC)
     lost = f"{gap.dropped:,} inputs" if gap.dropped else "unknown how much"
     return f"{since:%Y-%m-%d %H:%M:%S} for {(gap.now_ns - gap.since_ns) / 1e9:.1f} s, {lost}: {gap.reason}"

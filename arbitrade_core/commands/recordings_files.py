@@ -24,9 +24,10 @@ from arbitrade_core.recording.transfer import Capture, decoded, read_capture, wr
 from arbitrade_core.replay.exact import Compared, compare, versions_differ
 from arbitrade_core.replay.statistics import Window
 from arbitrade_core.spi import Feed
-from arbitrade_core.storage import recordings as storage
 from arbitrade_core.storage.connect import Database, Pool
 from arbitrade_core.storage.migrations import core_migrations, migrate
+from arbitrade_core.storage.recordings import reading
+from arbitrade_core.storage.recordings.writing import Totals, writing
 from arbitrade_core.storage.repositories import journal_contents
 
 RecordingArgument = Annotated[int, typer.Argument(metavar="ID", help="As `arbitrade recordings list` shows it.")]
@@ -48,9 +49,9 @@ def verify_recording(recording: RecordingArgument, demo: DemoOption = False, as_
                 row = await _known(pool, recording)
                 if row.source == "import":
                     raise StorageError(f"recording {recording} came from a file: there is no run to hold it against")
-                head = await storage.head(pool, recording)
+                head = await reading.head(pool, recording)
                 window = Window(row.started_ns, row.ended_ns + 1)
-                chunks = storage.chunks(pool, window, recording, warm_ns=0)
+                chunks = reading.chunks(pool, window, recording, warm_ns=0)
                 return head, await anyio.to_thread.run_sync(_compared, head, chunks, _Journal(pool))
 
     head, done = anyio.run(run)
@@ -122,7 +123,7 @@ def import_recording(
     core = core_settings()
     capture = read_capture(file, _feeds(), skip_bad=skip_bad)
 
-    async def run() -> tuple[int, storage.Totals]:
+    async def run() -> tuple[int, Totals]:
         async with open_database(core, demo) as database:
             await migrate(database, core_migrations())
             return await _store(database, capture)
@@ -143,7 +144,7 @@ def import_recording(
     typer.echo("\n".join(lines))
 
 
-async def _store(database: Database, capture: Capture) -> tuple[int, storage.Totals]:
+async def _store(database: Database, capture: Capture) -> tuple[int, Totals]:
     """Nothing of it is known of the bot that heard these frames: it can be followed, not run again."""
     head = Head(
         schema=SCHEMA,
@@ -160,7 +161,7 @@ async def _store(database: Database, capture: Capture) -> tuple[int, storage.Tot
     )
     # Its books are known from its own snapshots: whoever reads a part reads from the beginning.
     whole_s = max(60.0, (capture.end_ns - capture.start_ns) / 1e9)
-    async with storage.writing(database, "import", head, whole_s) as recording:
+    async with writing(database, "import", head, whole_s) as recording:
         for chunk, gaps in cut(capture.entries(), capture.pairs):
             await recording.append(chunk, gaps)
     return recording.id, recording.totals
@@ -184,7 +185,7 @@ def export_recording(
             await has_schema(database)
             async with database.pool(size=2) as pool:
                 row = await _known(pool, recording)
-                chunks = storage.chunks(pool, Window(row.started_ns, row.ended_ns + 1), recording, warm_ns=0)
+                chunks = reading.chunks(pool, Window(row.started_ns, row.ended_ns + 1), recording, warm_ns=0)
                 return await anyio.to_thread.run_sync(_written, chunks, file, feeds)
 
     try:
@@ -222,8 +223,8 @@ def _feeds() -> tuple[Feed, ...]:
     return tuple(feed for parts in setup.parts.values() for feed in parts.feeds)
 
 
-async def _known(pool: Pool, recording: int) -> storage.RecordingRow:
-    row = await storage.recording(pool, recording)
+async def _known(pool: Pool, recording: int) -> reading.RecordingRow:
+    row = await reading.recording(pool, recording)
     if row is None:
         raise StorageError(f"there is no recording {recording}; `arbitrade recordings list` shows those there are")
     return row

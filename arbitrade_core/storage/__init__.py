@@ -6,5 +6,7 @@ migrations      plain numbered SQL, applied once
 journal_store   the durable record and its chain
 projector       journal records -> tables
 observations    appearances, lossy
+recordings      what an engine was fed, to be replayed
+backtests       the queue of jobs; what a worker owns of it: backtest_ownership
 repositories    reads for people
 """

@@ -12,6 +12,7 @@ import anyio
 import pytest
 
 from arbitrade_core.storage import backtests as storage
+from arbitrade_core.storage.backtest_ownership import Ownership, owning
 from arbitrade_core.storage.backtests import JobRow
 from arbitrade_core.storage.connect import Database, Pool
 from tests.backtests.fakes import LOG
@@ -79,8 +80,8 @@ def until(pool: Pool) -> Until:
 
 
 @pytest.fixture
-async def owner(database: Database) -> AsyncIterator[storage.Ownership]:
-    async with storage.owning(database, f"test:{time.monotonic_ns()}") as session:
+async def owner(database: Database) -> AsyncIterator[Ownership]:
+    async with owning(database, f"test:{time.monotonic_ns()}") as session:
         yield session
 
 

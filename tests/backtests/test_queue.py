@@ -5,7 +5,16 @@ import asyncpg
 import pytest
 
 from arbitrade_core.storage import backtests as storage
-from arbitrade_core.storage.backtests import MAX_ATTEMPTS, NotOurs, Ownership, Progress, StoredVariant, owning
+from arbitrade_core.storage.backtest_ownership import (
+    MAX_ATTEMPTS,
+    NotOurs,
+    Ownership,
+    StoredVariant,
+    owning,
+    save_variants,
+    stored_variants,
+)
+from arbitrade_core.storage.backtests import Progress
 from arbitrade_core.storage.connect import Database, Pool
 from tests.backtests.fakes import submit
 
@@ -156,8 +165,8 @@ async def test_old_jobs_go_with_their_variants(pool: Pool, owner: Ownership) -> 
         numbers.append(await submit(pool, "sweep", 2))
         await owner.claim()
         variant = StoredVariant(0, {"paper.latency_ms": "5"}, "d", {}, b"x")
-        await storage.save_variants(pool, numbers[-1], "code", [variant])
-        await storage.save_variants(pool, numbers[-1], "code", [variant])
+        await save_variants(pool, numbers[-1], "code", [variant])
+        await save_variants(pool, numbers[-1], "code", [variant])
         await owner.finish(numbers[-1], b"r", headline={}, decisions="d", code={})
     waiting = await submit(pool, "one")
     assert sorted(await owner.prune(2)) == numbers[:2]
@@ -168,7 +177,7 @@ async def test_old_jobs_go_with_their_variants(pool: Pool, owner: Ownership) -> 
 async def test_other_code_does_not_see_our_variants(pool: Pool) -> None:
     number = await submit(pool, "sweep", 2)
     variant = StoredVariant(0, {"paper.latency_ms": "5"}, "d", {"plans": 1}, b"x")
-    await storage.save_variants(pool, number, "arbitrade 1", [variant])
-    assert await storage.stored_variants(pool, number, "arbitrade 1") == [variant]
-    assert await storage.stored_variants(pool, number, "arbitrade 2") == []
+    await save_variants(pool, number, "arbitrade 1", [variant])
+    assert await stored_variants(pool, number, "arbitrade 1") == [variant]
+    assert await stored_variants(pool, number, "arbitrade 2") == []
     assert [one.number for one in await storage.variants(pool, number)] == [0]

@@ -15,9 +15,9 @@ from arbitrade_core.events import Frame, Input, Opened, Tick
 from arbitrade_core.recording.chunks import decode
 from arbitrade_core.recording.entries import Entry, Gap, State, Via
 from arbitrade_core.settings import RecordingSettings
-from arbitrade_core.storage import recordings
 from arbitrade_core.storage.connect import Database, Pool
-from arbitrade_core.storage.recorder import Recorder
+from arbitrade_core.storage.recordings import days, reading, writing
+from arbitrade_core.storage.recordings.recorder import Recorder
 from tests.recording.fakes import FakeEngine, engine_with
 from tests.recording.stored import NOON, S, Span, head
 from tests.storage.proxy import proxied
@@ -74,7 +74,7 @@ async def recording(
 
 async def stored(pool: Pool, recording_id: int = 1) -> list[Entry]:
     span = Span(0, 2**62)
-    return [entry async for one in recordings.chunks(pool, span, recording_id) for entry in decode(one.data)]
+    return [entry async for one in reading.chunks(pool, span, recording_id) for entry in decode(one.data)]
 
 
 def inputs(entries: list[Entry]) -> list[Entry]:
@@ -89,7 +89,7 @@ async def test_everything_heard_is_stored_in_order(database: Database, pool: Poo
     got = await stored(pool)
     assert inputs(got) == made.heard
     assert got[0] == Via(1, "telling", NOON)
-    (row,) = await recordings.recordings(pool)
+    (row,) = await reading.recordings(pool)
     assert (row.state, row.dropped, row.source, row.started_ns) == ("complete", 0, "run", NOON)
     assert row.frames == sum(isinstance(event, Frame) for event in made.heard)
     assert row.chunks > 1
@@ -107,7 +107,7 @@ async def test_a_connection_is_told_before_its_first_frame(database: Database, p
 
 
 async def test_a_chunk_ends_when_it_is_old_or_large_or_the_day_is_over(database: Database, pool: Pool) -> None:
-    midnight = recordings.next_midnight(NOON)
+    midnight = days.next_midnight(NOON)
     settings = RecordingSettings(chunk_s=30, chunk_mb=0.01)
     made = Recorded(database, settings, [])
     made.recorder.begin(head(NOON))
@@ -138,7 +138,7 @@ async def test_all_books_are_told_once_in_an_interval_and_the_listing_first(data
     assert sorted(first) == list(range(30))
     states = [entry for entry in await stored(pool) if isinstance(entry, State)]
     assert len(states) == len(books) + asked.count([])
-    chunk_pairs = [one.pairs async for one in recordings.chunks(pool, Span(0, 2**62))]
+    chunk_pairs = [one.pairs async for one in reading.chunks(pool, Span(0, 2**62))]
     assert set(chunk_pairs) == {tuple(sorted(symbols))}
 
 
@@ -189,9 +189,9 @@ async def test_without_a_database_what_does_not_fit_is_dropped_and_said(database
         after = got[got.index(gap) + 1 :]
         assert isinstance(after[0], Via)
         assert made.topics() == ["recording.dropped", "recording.back"]
-        (row,) = await recordings.recordings(pool)
+        (row,) = await reading.recordings(pool)
         assert (row.state, row.dropped, row.gaps) == ("complete", dropped, 1)
-        told = await recordings.coverage(pool, Span(got[0].now, got[-1].now))
+        told = await reading.coverage(pool, Span(got[0].now, got[-1].now))
         assert [(since, now) for since, now, _ in told.gaps] == [(gap.since, gap.now)]
 
 
@@ -231,14 +231,14 @@ async def test_a_full_disk_is_said_and_recording_goes_on_when_there_is_room(
     database: Database, pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     full = True
-    append = recordings.append
+    append = writing.append
 
     async def refusing(*given: Any) -> None:
         if full:
             raise asyncpg.DiskFullError("could not extend file: No space left on device")
         await append(*given)
 
-    monkeypatch.setattr(recordings, "append", refusing)
+    monkeypatch.setattr(writing, "append", refusing)
     async with recording(database, chunk_s=0.1, waiting_bytes=2_000) as made:
         await made.until(lambda: made.recorder.dropped, hearing=50)
         assert made.topics() == ["recording.stopped"]
@@ -265,7 +265,7 @@ async def test_a_thread_that_cannot_follow_drops_and_says_so(database: Database,
 async def test_what_is_missing_at_the_end_is_said(database: Database, pool: Pool) -> None:
     async with recording(database, furthest_behind=-1) as made:
         made.hear(100)
-    (row,) = await recordings.recordings(pool)
+    (row,) = await reading.recordings(pool)
     assert row.state == "complete"
     assert (row.dropped, row.note) == (
         100,
@@ -285,7 +285,7 @@ async def test_an_input_that_cannot_be_written_ends_the_recording_alone(database
     assert made.topics() == ["recording.stopped"]
     kept = inputs(await stored(pool))
     assert kept == made.heard[: len(kept)]
-    (row,) = await recordings.recordings(pool)
+    (row,) = await reading.recordings(pool)
     assert row.dropped == len(made.heard) + 1 - len(kept)
     assert "missing" in row.note
 

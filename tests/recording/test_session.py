@@ -15,8 +15,8 @@ from arbitrade_core.recording.chunks import decode
 from arbitrade_core.recording.entries import Entry, Gap, State, Via
 from arbitrade_core.replay.exact import compare
 from arbitrade_core.report import recorded
-from arbitrade_core.storage import recordings
 from arbitrade_core.storage.connect import Database, Pool
+from arbitrade_core.storage.recordings import reading, writing
 from tests.host.bots import Bot
 from tests.host.conftest import (
     Command,
@@ -61,7 +61,7 @@ def told(setting: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[p
 
 
 async def stored(pool: Pool, recording: int = 1) -> list[Entry]:
-    return [entry async for one in recordings.chunks(pool, EVER, recording) for entry in decode(one.data)]
+    return [entry async for one in reading.chunks(pool, EVER, recording) for entry in decode(one.data)]
 
 
 def inputs(entries: list[Entry]) -> list[Entry]:
@@ -84,9 +84,9 @@ async def test_a_recorded_run_is_all_that_its_engine_was_fed(
     assert got[-len(heard) :] == heard
     frames = sum(isinstance(entry, Frame) for entry in got)
     assert frames == session.engine.frames
-    (row,) = await recordings.recordings(pool)
+    (row,) = await reading.recordings(pool)
     assert (row.source, row.state, row.dropped, row.frames, row.desk_id) == ("run", "complete", 0, frames, "paper")
-    head = await recordings.head(pool, row.id)
+    head = await reading.head(pool, row.id)
     assert head.started == row.started_ns
     assert head.plugins.keys() >= {"core", "kraken", "triangular"}
     assert head.settings["ARBITRADE_KRAKEN__FEE_TIER"] == "tier-1"
@@ -104,7 +104,7 @@ async def test_a_recorded_run_can_be_run_again_record_for_record(told: pytest.Mo
         await bot.trades(1)
     rows = await pool.fetch("SELECT stream, seq, content FROM journal")
     journal = {(row["stream"], row["seq"]): bytes(row["content"]) for row in rows}
-    again = compare(await recordings.head(pool, 1), await stored(pool), lambda stream, seq: journal.get((stream, seq)))
+    again = compare(await reading.head(pool, 1), await stored(pool), lambda stream, seq: journal.get((stream, seq)))
     assert again.differences == []
     assert (again.gap, again.records) == (None, len(journal))
 
@@ -113,7 +113,7 @@ async def test_a_run_that_is_not_to_record_does_not(told: pytest.MonkeyPatch, po
     told.setenv("ARBITRADE_RECORDING__ENABLED", "true")
     async with bot_of(record=False) as bot:
         assert bot.session.recorder is None
-    assert await recordings.recordings(pool) == []
+    assert await reading.recordings(pool) == []
 
 
 async def test_a_session_may_only_record_beside_a_bot(told: pytest.MonkeyPatch, pool: Pool, start: Start) -> None:
@@ -128,15 +128,15 @@ async def test_a_session_may_only_record_beside_a_bot(told: pytest.MonkeyPatch, 
     answer = beside.answer()
     assert answer["recording"]["frames"] == answer["frames"] > 0
     assert answer["checksums_bad"] == 0
-    rows = {row.source: row for row in await recordings.recordings(pool)}
+    rows = {row.source: row for row in await reading.recordings(pool)}
     assert {name: row.state for name, row in rows.items()} == {"run": "complete", "record": "complete"}
     listing = {pair.symbol for pair in session.engine.market.pairs}
-    assert set(await recordings.symbols(pool, rows["record"].id)) == listing
+    assert set(await reading.symbols(pool, rows["record"].id)) == listing
     # It traded nothing, and wrote nothing but its recording.
     streams = {row["stream"] for row in await pool.fetch("SELECT DISTINCT stream FROM journal")}
     assert streams == {"paper", "system"}
     span = Span(rows["record"].started_ns, rows["record"].ended_ns)
-    coverage = await recordings.coverage(pool, span)
+    coverage = await reading.coverage(pool, span)
     assert coverage.gaps == ()
     assert set(coverage.recordings) == {rows["run"].id}
     assert coverage.overlapped == (rows["record"].id,)
@@ -145,15 +145,15 @@ async def test_a_session_may_only_record_beside_a_bot(told: pytest.MonkeyPatch, 
 async def test_after_kill_9_what_was_stored_is_there(pool: Pool, start: Start, arbitrade: Command) -> None:
     bot = start("run", "--record", RECORDING__CHUNK_S="0.2")
     with anyio.fail_after(40):
-        while not (rows := await recordings.recordings(pool)) or rows[0].chunks < 3:
+        while not (rows := await reading.recordings(pool)) or rows[0].chunks < 3:
             assert bot.process.poll() is None, bot.ended()
             await anyio.sleep(0.05)
     bot.process.send_signal(signal.SIGKILL)
     bot.ended()
     again = start("record", "--seconds=1", "--json")
     assert await anyio.to_thread.run_sync(again.ended) == 0, again.errors
-    new, old = await recordings.recordings(pool)
-    assert (old.state, old.note) == ("broken", recordings.BROKEN_OFF)
+    new, old = await reading.recordings(pool)
+    assert (old.state, old.note) == ("broken", writing.BROKEN_OFF)
     assert (new.state, new.source) == ("complete", "record")
     assert len(await stored(pool, old.id)) == old.entries
     assert old.frames > 0
@@ -163,7 +163,7 @@ async def test_after_kill_9_what_was_stored_is_there(pool: Pool, start: Start, a
     table = await arbitrade("recordings", "list")
     assert "broken" in table.out
     shown = await arbitrade("recordings", "show", str(old.id), "--json")
-    assert shown.answer()["recording"]["note"] == recordings.BROKEN_OFF
+    assert shown.answer()["recording"]["note"] == writing.BROKEN_OFF
     assert "ended by a crash" in " ".join((await arbitrade("recordings", "show", str(old.id))).out.split())
     missing = await arbitrade("recordings", "show", "99")
     assert (missing.code, "there is no recording 99" in missing.errors) == (2, True)
