@@ -180,7 +180,7 @@ class Run:
     paid: dict[str, Decimal] = field(default_factory=dict)
     """of the start asset, for what is held of each other asset and is in no order: what an unwind must bring home"""
     no_way_since: dict[str, Ns] = field(default_factory=dict)
-    """by asset that is held and has no way home for the moment: since when"""
+    """by asset that is held and has no way home for the moment, or one that the exchange just refused: since when"""
     stuck: str = ""
     """why some of the holdings cannot be brought home"""
     marks: dict[str, Decimal] = field(default_factory=dict)

@@ -10,7 +10,6 @@ single desk, each with the time to set its desks up. Both are medians of alterna
 
 import argparse
 import asyncio
-import hashlib
 import json
 import statistics
 import sys
@@ -34,6 +33,7 @@ from arbitrade_core.engine import Engine
 from arbitrade_core.events import Frame
 from arbitrade_core.inputs_codec import SCHEMA as INPUTS_SCHEMA
 from arbitrade_core.recording import chunks as codec
+from arbitrade_core.recording.cut import cut
 from arbitrade_core.recording.entries import SCHEMA, Chunk, Entry, Head, State, Via
 from arbitrade_core.replay.driver import Replay, replay
 from arbitrade_core.replay.fees import fees_of
@@ -41,7 +41,7 @@ from arbitrade_core.replay.job import JobSpec
 from arbitrade_core.replay.results import Coverage, ReplayResult
 from arbitrade_core.replay.stage import DeskWish
 from arbitrade_core.replay.statistics import Window
-from arbitrade_core.settings import DatabaseSettings
+from arbitrade_core.settings import DatabaseSettings, RecordingSettings
 from arbitrade_core.spi import Recordable
 from arbitrade_core.storage.connect import Database, open_database
 from arbitrade_core.storage.migrations import core_migrations, migrate
@@ -50,7 +50,6 @@ from arbitrade_core.storage.recordings.writing import writing
 from benchmarks.load import build
 
 MISPRICINGS_PER_S = 0.17
-CHUNK_ENTRIES = 20_000
 ROUNDS = 3
 ONE = DeskWish("one", detail=False)
 
@@ -78,7 +77,8 @@ async def run(frames: int, pairs: int, desks: int, seed: int) -> dict[str, Any]:
     engine = load.engine
     entries = beginning(engine, load.updates[0][2])
     entries += [Frame(conn, data, now) for conn, data, now in load.updates]
-    chunks = chunked(entries)
+    chunk_ns = int(RecordingSettings().chunk_s * 1e9)
+    chunks = [chunk for chunk, _ in cut(entries, (), recording=1, longest_ns=chunk_ns)]
     window = Window(load.updates[0][2], load.updates[-1][2] + 1)
     coverage = Coverage(window, (window,), (), (1,), ())
     job = job_of(engine, window)
@@ -128,17 +128,6 @@ def beginning(engine: Engine, now: Ns) -> list[Entry]:
             entries += [State(conn, data, now) for conn, data in feed.state((), now)]
             entries += [State(conn, data, now) for conn, data in feed.state(engine.market.in_use(), now)]
     return entries
-
-
-def chunked(entries: Sequence[Entry]) -> list[Chunk]:
-    found = []
-    for number, at in enumerate(range(0, len(entries), CHUNK_ENTRIES)):
-        part = entries[at : at + CHUNK_ENTRIES]
-        data = codec.encode(part)
-        frames = sum(type(entry) is Frame for entry in part)
-        sha = hashlib.sha256(data).digest()
-        found.append(Chunk(1, number, part[0].now, part[-1].now, len(part), frames, (), sha, data))
-    return found
 
 
 def job_of(engine: Engine, window: Window) -> JobSpec:

@@ -172,11 +172,3 @@ async def administering(server: Place) -> AsyncIterator[Connection]:
         yield connection
     finally:
         await connection.close()
-
-
-def server_owner(server: Place) -> tuple[int, int] | None:
-    """User and group of the embedded server's files; None: the server is another."""
-    if configured(CoreSettings().database, "postgres") is not None or server.host is None:
-        return None
-    told = Path(server.host).parent.stat()
-    return told.st_uid, told.st_gid

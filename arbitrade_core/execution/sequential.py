@@ -2,15 +2,17 @@
 
 A leg that falls short is not resent: what filled goes on with the next leg, what did not is settled -
 completed or reversed, whatever loses less (`settle`) - by new orders, each journalled first. While there is no way
-home within the loss cap - books come and go - it is looked for again and again for a while. The run ends when nothing
-is in flight and everything is home, residue, or stuck. State is the run's alone; the executor keeps nothing.
+home within the loss cap - books come and go - it is looked for again and again for a while. A leg whose order was just
+rejected - order rates and the like pass by themselves - is left alone for a moment, each time for twice as long. The
+run ends when nothing is in flight and everything is home, residue, or stuck. State is the run's alone; the executor
+keeps nothing.
 """
 
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import assert_never
 
-from arbitrade_core.domain import Done, Fill, Ns, Order, PlanKind, Rejected
+from arbitrade_core.domain import Done, Fill, Leg, Ns, Order, PlanKind, Rejected
 from arbitrade_core.execution.remaining import Remaining, divide_up, rounding_fills
 from arbitrade_core.execution.settle import NoWay, Offer, Planner, TooSmall
 from arbitrade_core.ledger import booked_rows
@@ -29,7 +31,11 @@ from arbitrade_core.money import ZERO, plain, unit
 from arbitrade_core.spi import Action, BanLeg, DeskView, Finish, FollowUp, HaltDesk, Outcome, Place, Wait
 
 RETRY_NS = 100_000_000
-"""How often a way home is looked for while there is none."""
+"""How often a way home is looked for while there is none; how long a leg is left alone after its first rejection."""
+
+
+NOTICE_NS = 500_000_000
+"""Inventory that rejections keep for longer at a time is told to people (RELIABILITY 6)."""
 
 
 class SequentialExecutor:
@@ -132,6 +138,7 @@ class SequentialExecutor:
         waited, run.no_way_since = run.no_way_since, {}
         actions: list[Action] = []
         alerts: list[str] = []
+        look_again: list[Ns] = []
         for asset in sorted(run.paid):
             amount, paid = free(run, asset), run.paid[asset]
             if asset == home or amount <= 0 or paid <= 0:
@@ -140,31 +147,37 @@ class SequentialExecutor:
             match self._way(run, asset, amount, desk):
                 case TooSmall():
                     del run.paid[asset]
-                case NoWay() if self._trifling(asset, amount, desk):
-                    del run.paid[asset]
                 case NoWay(best=best) if now - waited.get(asset, now) >= self._stuck_after_ns:
                     actions += self._stuck(run, asset, amount, best)
                 case NoWay(best=best):
                     run.no_way_since[asset] = waited.get(asset, now)
+                    look_again.append(min(now + RETRY_NS, run.no_way_since[asset] + self._stuck_after_ns))
                     if asset not in waited:
                         alerts.append(self._waits(run, asset, amount, best))
-                case Offer() as offer if run.follow_ups < self._max_follow_ups:
-                    actions.append(self._follow_up(run, offer, desk))
-                case Offer() as offer:
+                case Offer() as offer if run.follow_ups >= self._max_follow_ups:
                     words = f"all {self._max_follow_ups} follow-ups are used; {offer.route.purpose} would bring "
                     actions += self._stuck(run, asset, amount, f"{words}{plain(offer.value)}")
+                case Offer() as offer:
+                    until = _resting_until(run, offer.route.steps[0].leg)
+                    if until <= now:
+                        actions.append(self._follow_up(run, offer, desk))
+                        continue
+                    run.no_way_since[asset] = waited.get(asset, now)
+                    look_again.append(until)
+                    if asset not in waited and until - now > NOTICE_NS:
+                        alerts.append(self._rejected(run, asset, amount, offer.route.steps[0].leg))
                 case unexpected:
                     assert_never(unexpected)
-        if run.no_way_since:
-            due = min(run.no_way_since.values()) + self._stuck_after_ns
-            actions.append(Wait(min(now + RETRY_NS, due), "; ".join(alerts)))
+        if look_again:
+            actions.append(Wait(min(look_again), "; ".join(alerts)))
         return actions
 
     def _way(self, run: Run, asset: str, amount: Decimal, desk: DeskView) -> Offer | TooSmall | NoWay:
         refused = frozenset(
             record.order.leg.id for record in run.orders.values() if record.state is OrderState.REJECTED
         )
-        return Planner(run.plan, desk, self._loss_cap_bps).best(asset, amount, run.paid[asset], refused)
+        way = Planner(run.plan, desk, self._loss_cap_bps).best(asset, amount, run.paid[asset], refused)
+        return TooSmall() if isinstance(way, NoWay) and self._trifling(asset, amount, desk) else way
 
     def _trifling(self, asset: str, amount: Decimal, desk: DeskView) -> bool:
         """Worth too little to halt the desk for; what cannot be valued is not."""
@@ -191,16 +204,23 @@ class SequentialExecutor:
         seconds = plain(Decimal(self._stuck_after_ns).scaleb(-9))
         return f"{self._homeless(run, asset, amount, best)}. A way is looked for again for {seconds} s"
 
+    def _rejected(self, run: Run, asset: str, amount: Decimal, leg: Leg) -> str:
+        reason = [record.reason for record in run.orders.values() if record.order.leg.id == leg.id][-1]
+        holds = self._holds(run, asset, amount)
+        return f"{holds}, and orders on {leg} are rejected: {reason}. They are tried again in growing intervals"
+
     def _stuck(self, run: Run, asset: str, amount: Decimal, best: str) -> list[Action]:
         run.stuck = f"{self._homeless(run, asset, amount, best)}. Trade it by hand or raise the loss cap, then resume"
         del run.paid[asset]
         return [HaltDesk(run.stuck)]
 
     def _homeless(self, run: Run, asset: str, amount: Decimal, best: str) -> str:
-        return (
-            f"plan {run.plan.id} holds {plain(amount)} {asset}, paid {plain(run.paid[asset])} {run.plan.start_asset}, "
-            f"and no way home loses at most {plain(self._loss_cap_bps)} bps; {best}"
-        )
+        cap = plain(self._loss_cap_bps)
+        return f"{self._holds(run, asset, amount)}, and no way home loses at most {cap} bps; {best}"
+
+    def _holds(self, run: Run, asset: str, amount: Decimal) -> str:
+        paid = f"{plain(run.paid[asset])} {run.plan.start_asset}"
+        return f"plan {run.plan.id} holds {plain(amount)} {asset}, paid {paid}"
 
     # --- the end ---
 
@@ -277,6 +297,16 @@ def due_for(run: Run, paid: Decimal) -> Decimal | None:
     if not whole:
         return paid
     return paid + divide_up(certificate.margin * first.filled_qty * paid, whole, unit(18))
+
+
+def _resting_until(run: Run, leg: Leg) -> Ns:
+    """When an order on this leg is tried again: rejections that pass by themselves do so within seconds."""
+    rejected = [
+        record.done_ns or 0
+        for record in run.orders.values()
+        if record.state is OrderState.REJECTED and record.order.leg.id == leg.id
+    ]
+    return max(rejected) + RETRY_NS * 2 ** (len(rejected) - 1) if rejected else 0
 
 
 def _leg_index(run: Run, order: Order) -> int | None:

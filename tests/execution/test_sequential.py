@@ -225,6 +225,31 @@ def test_trading_18_a_follow_up_that_misses_is_followed_by_another() -> None:
     sound(running)
 
 
+@pytest.mark.parametrize(
+    ("refused_ms", "follow_ups", "kind"), [(10, 1, "unwound"), (1_200, 4, "unwound"), (9_999, 6, "stuck")]
+)
+def test_trading_18_what_is_rejected_for_a_while_is_tried_again_in_growing_intervals(
+    refused_ms: int, follow_ups: int, kind: str
+) -> None:
+    world = triangle()
+    until = world.now + 3 * LATENCY_NS + refused_ms * 1_000_000
+
+    def funds(asset: str) -> D:
+        refuses = asset == "ETH" and world.now < until
+        return D(0) if refuses else world.ledger.cash(asset) + world.ledger.residue(asset)
+
+    world.uses(PaperVenue("test", funds=funds, latency_ns=LATENCY_NS))
+    running = begin(world, cap_bps="10")
+    world.passes(10 * 10**9)
+    assert [ask.purpose for ask in running.follow_ups] == ["complete"] * follow_ups
+    assert (running.kind, bool(running.halts)) == (kind, kind == "stuck")
+    assert len(running.alerts) == (0 if refused_ms < 500 else 1 if kind == "unwound" else 3)
+    assert all("orders on -ETH/USD are rejected: insufficient funds" in alert for alert in running.alerts)
+    if kind == "unwound":
+        assert running.changes["USD"] > 0, "it came home as planned, later"
+    sound(running)
+
+
 def test_trading_18_beyond_the_cap_is_stuck_and_halts() -> None:
     world = triangle()
     running = begin(world)

@@ -294,9 +294,11 @@ class Running:
                 self._book(record.order, event)
             case Done(filled_qty=filled):
                 assert filled == record.filled_qty
+                record.done_ns = self.world.now
                 self.world.claims.release(event.order_id)
             case Rejected(reason=reason):
                 record.reason = reason
+                record.done_ns = self.world.now
                 self.world.claims.release(event.order_id)
         self.step(event)
 

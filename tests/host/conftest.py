@@ -57,7 +57,12 @@ def setting(dsn: str, data_dir: Path, exchange_url: str) -> dict[str, str]:
         "ARBITRADE_KRAKEN__WS_URL": exchange_url,
         "ARBITRADE_KRAKEN__FEE_TIER": "tier-1",
         "ARBITRADE_RISK__COOLDOWN_MS": "100",
+        # The market is a wild one, and its losses are not what is tested here.
         "ARBITRADE_RISK__MAX_CONSECUTIVE_FAILURES": "50",
+        "ARBITRADE_RISK__MAX_LOSS_PER_HOUR_VALUED": "100000",
+        "ARBITRADE_RISK__MAX_LOSS_PER_DAY_VALUED": "100000",
+        "ARBITRADE_RISK__MAX_UNWIND_LOSS_PER_DAY_VALUED": "100000",
+        "ARBITRADE_RISK__MAX_DRAWDOWN_VALUED": "100000",
         "ARBITRADE_EXECUTION__LEG_BAN_S": "2",
         "ARBITRADE_LOG__LEVEL": "error",
     }

@@ -47,6 +47,7 @@ class Cutter:
         self._deliver = deliver
         self._give_up = give_up
         self._encoder = Encoder()
+        self._spoilt = False
         self._start_ns: Ns = 0
         self._end_ns: Ns = 0
         self._midnight: Ns = 0
@@ -58,6 +59,7 @@ class Cutter:
     def take(self, pieces: Iterable[Sequence[Entry]], carried: tuple[str, ...]) -> None:
         """Entries in order, with the symbols of the pairs whose books were carried."""
         try:
+            self._pairs.pop(carried, None)
             self._pairs[carried] = None
             for piece in pieces:
                 if piece[-1].now >= self._midnight or not self._encoder.entries:
@@ -71,6 +73,7 @@ class Cutter:
         """The encoder may hold half an entry; what was stored before is sound."""
         _log.error("an entry cannot be recorded", exc_info=error)
         self._encoder = Encoder()
+        self._spoilt = True
         self._give_up(error)
 
     def _add_by_day(self, piece: Iterable[Entry]) -> None:
@@ -86,6 +89,8 @@ class Cutter:
             self._add([entry])
 
     def _add(self, piece: Sequence[Entry]) -> None:
+        if self._spoilt:
+            return  # a chunk of what comes after would read as if nothing were missing before it
         self._encoder.add(piece)
         self._end_ns = max(self._start_ns, piece[-1].now)
         self._gaps += [entry for entry in piece if type(entry) is Gap]

@@ -61,7 +61,10 @@ class Recorder:
         """of the last entry that was handed over"""
         self._missing = 0
         """inputs dropped since then; 0: none is missing"""
-        self._told = False
+        self._reason = ""
+        """of the last inputs that were dropped"""
+        self._told: set[str] = set()
+        """topics of alerts in this episode"""
         self.dropped = 0
         """inputs that were not recorded, since the start"""
 
@@ -140,7 +143,7 @@ class Recorder:
         gap = Gap(self._since, now, self._missing, self._reason)
         text = f"inputs are recorded again; {self._missing} in {(now - self._since) / 1e9:.1f} s are missing"
         self._missing = 0
-        self._told = False
+        self._told.clear()
         self._tell(Alert(Severity.INFO, "recording.back", text, self._clock()))
         self._states.start_over()
         return [gap, *self._vias(now), *batch]
@@ -159,7 +162,7 @@ class Recorder:
         if delivery.trouble:
             self._alert("recording.stopped", delivery.trouble)
         elif self._told and not self._missing and not delivery.failing:
-            self._told = False
+            self._told.clear()
         if not (self._missing or delivery.full):
             states = self._states.due(self._clock())
             if states:
@@ -168,9 +171,9 @@ class Recorder:
             self.flush()
 
     def _alert(self, topic: str, text: str) -> None:
-        """One of an episode."""
-        if not self._told:
-            self._told = True
+        """Once an episode; after the worse of the two the other one is no news."""
+        if topic not in self._told and "recording.stopped" not in self._told:
+            self._told.add(topic)
             self._tell(Alert(Severity.WARNING, topic, text, self._clock()))
 
     def view(self) -> dict[str, Any]:
