@@ -2,10 +2,12 @@
 
     python -m benchmarks.replay [--json] [--frames 60000] [--pairs 1228] [--desks 1000] [--seed 7]
 
-`live_` is the running bot's step over frames in memory, checksum of every message included. `replay_` is the whole way:
-chunks from the database, unpacked, frames through the same engine, commits and timers on simulated time, results
-collected; wall time on one core. `sweep_ratio` is one replay with as many desks as variants against one replay with a
-single desk, each with the time to set its desks up. Both are medians of alternating runs: machines are noisy.
+`live_` is the running bot's step over frames in memory, checksum of every message included. `replay_` is the same
+frames out of the database, unpacked, through the same engine, commits and timers on simulated time, results collected.
+The two take turns, a chunk each, and `replay_to_live` is the median of the turns: machines are noisy. What a
+replay costs once, whatever its length, stands apart (`replay_start_s`: staging it, and reading the listing and all
+books), and `whole_frames_per_s` is all of it together, as a worker does it. `sweep_ratio` is one replay with as many
+desks as variants against one replay with a single desk, each with the time to set its desks up; medians.
 """
 
 import argparse
@@ -15,7 +17,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import product
@@ -35,13 +37,13 @@ from arbitrade_core.inputs_codec import SCHEMA as INPUTS_SCHEMA
 from arbitrade_core.recording import chunks as codec
 from arbitrade_core.recording.cut import cut
 from arbitrade_core.recording.entries import SCHEMA, Chunk, Entry, Head, State, Via
-from arbitrade_core.replay.driver import Replay, replay
+from arbitrade_core.replay.driver import Replay, collected_rarely, replay
 from arbitrade_core.replay.fees import fees_of
 from arbitrade_core.replay.job import JobSpec
 from arbitrade_core.replay.results import Coverage, ReplayResult
 from arbitrade_core.replay.stage import DeskWish
 from arbitrade_core.replay.statistics import Window
-from arbitrade_core.settings import DatabaseSettings, RecordingSettings
+from arbitrade_core.settings import DatabaseSettings
 from arbitrade_core.spi import Recordable
 from arbitrade_core.storage.connect import Database, open_database
 from arbitrade_core.storage.migrations import core_migrations, migrate
@@ -50,6 +52,8 @@ from arbitrade_core.storage.recordings.writing import writing
 from benchmarks.load import build
 
 MISPRICINGS_PER_S = 0.17
+CHUNK_ENTRIES = 2_500
+"""10 s of a usual load"""
 ROUNDS = 3
 ONE = DeskWish("one", detail=False)
 
@@ -77,8 +81,8 @@ async def run(frames: int, pairs: int, desks: int, seed: int) -> dict[str, Any]:
     engine = load.engine
     entries = beginning(engine, load.updates[0][2])
     entries += [Frame(conn, data, now) for conn, data, now in load.updates]
-    chunk_ns = int(RecordingSettings().chunk_s * 1e9)
-    chunks = [chunk for chunk, _ in cut(entries, (), recording=1, longest_ns=chunk_ns)]
+
+    chunks = [chunk for chunk, _ in cut(entries, (), recording=1, most=CHUNK_ENTRIES)]
     window = Window(load.updates[0][2], load.updates[-1][2] + 1)
     coverage = Coverage(window, (window,), (), (1,), ())
     job = job_of(engine, window)
@@ -88,34 +92,84 @@ async def run(frames: int, pairs: int, desks: int, seed: int) -> dict[str, Any]:
             async with writing(database, "import", head(window.start_ns), 60.0) as recording:
                 for chunk in chunks:
                     await recording.append(chunk)
-            live, busy = [], 0
-            replays: list[float] = []
-            part = len(load.updates) // ROUNDS
-            result: ReplayResult | None = None
-            for number in range(ROUNDS):
-                rate, frames_busy = stepped(engine, load.updates[number * part : (number + 1) * part])
-                live.append(rate)
-                busy += frames_busy
+            async with database.pool(size=2) as pool:
                 began = time.perf_counter()
-                result = await from_database(database, job, coverage)
-                replays.append(result.market.frames / (time.perf_counter() - began))
-    assert result is not None
+                stored = [chunk async for chunk in reading.chunks(pool, coverage.wanted)]
+                reading_us = (time.perf_counter() - began) / frames * 1e6
+            began = time.perf_counter()
+            result = await from_database(database, job, coverage)
+            whole = result.market.frames / (time.perf_counter() - began)
+    turns = Turns(engine, job, stored, reading_us)
     sweep = swept(job, chunks, coverage, desks)
     return {
         "pairs": pairs,
         "frames": frames,
         "bytes_a_frame": round(sum(len(chunk.data) for chunk in chunks) / frames, 1),
-        "frames_with_candidates_share": round(busy / (part * ROUNDS), 5),
-        "live_frames_per_s": round(statistics.median(live)),
-        "replay_frames_per_s": round(statistics.median(replays)),
-        "replay_to_live": round(statistics.median(replays) / statistics.median(live), 2),
-        "replay_to_live_each": [round(a / b, 2) for a, b in zip(replays, live, strict=True)],
-        "unpacking_us_a_frame": round(unpacking_us(chunks), 2),
+        "frames_with_candidates_share": round(turns.busy / frames, 5),
+        **turns.told(),
+        "reading_us_a_frame": round(reading_us, 2),
+        "whole_frames_per_s": round(whole),
         "checksums_ok": result.market.checksums_ok,
-        "checksums_bad": result.market.checksums_bad,
+        "checksums_bad": result.market.checksums_bad + engine.checksums_bad,
         "plans": sum(result.desks["one"].outcomes.values()),
         **sweep,
     }
+
+
+class Turns:
+    """The same frames, a chunk at a time, by a running engine and by a replay."""
+
+    def __init__(self, engine: Engine, job: JobSpec, chunks: Sequence[Chunk], reading_us: float) -> None:
+        self.busy = 0
+        """frames that had candidates"""
+        began = time.perf_counter()
+        run = Replay(job, [ONE])
+        run.feed(chunks[0])  # the listing and all books
+        self._start_s = time.perf_counter() - began
+        self._live(engine, frames_of(chunks[0]))
+        self._turns: list[tuple[float, float]] = []
+        """us a frame, live and replayed"""
+        self._unpacking: list[float] = []
+        with collected_rarely() as collect:
+            for number, chunk in enumerate(chunks[1:]):
+                began = time.perf_counter()
+                frames = frames_of(chunk)
+                self._unpacking.append((time.perf_counter() - began) / len(frames) * 1e6)
+                if number % 2:
+                    live, replayed = self._live(engine, frames), self._replayed(run, chunk, collect)
+                else:
+                    replayed, live = self._replayed(run, chunk, collect), self._live(engine, frames)
+                self._turns.append((live / len(frames) * 1e6, replayed / len(frames) * 1e6 + reading_us))
+
+    def _live(self, engine: Engine, frames: Sequence[Frame]) -> float:
+        step, busy = engine.step, 0
+        began = time.perf_counter()
+        for frame in frames:
+            before = engine.candidates
+            step(frame)
+            busy += engine.candidates != before
+        took = time.perf_counter() - began
+        self.busy += busy
+        return took
+
+    def _replayed(self, run: Replay, chunk: Chunk, collect: Callable[[int], None]) -> float:
+        began = time.perf_counter()
+        run.feed(chunk)
+        collect(run.frames)
+        return time.perf_counter() - began
+
+    def told(self) -> dict[str, Any]:
+        ratios = [live / replayed for live, replayed in self._turns]
+        low, middle, high = statistics.quantiles(ratios, n=4)
+        live, replayed = (statistics.median(column) for column in zip(*self._turns, strict=True))
+        return {
+            "live_frames_per_s": round(1e6 / live),
+            "replay_frames_per_s": round(1e6 / replayed),
+            "replay_to_live": round(middle, 2),
+            "replay_to_live_quartiles": [round(low, 2), round(high, 2)],
+            "replay_start_s": round(self._start_s, 2),
+            "unpacking_us_a_frame": round(statistics.median(self._unpacking), 2),
+        }
 
 
 def beginning(engine: Engine, now: Ns) -> list[Entry]:
@@ -153,15 +207,8 @@ def head(now: Ns) -> Head:
     return Head(SCHEMA, INPUTS_SCHEMA, now, "bench", "system", None, {}, {}, {}, past, now)
 
 
-def stepped(engine: Engine, frames: Sequence[tuple[int, bytes, Ns]]) -> tuple[float, int]:
-    """Frames a second of the live step, and how many of them had candidates."""
-    step, busy = engine.step, 0
-    began = time.perf_counter()
-    for conn, data, now in frames:
-        before = engine.candidates
-        step(Frame(conn, data, now))
-        busy += engine.candidates != before
-    return len(frames) / (time.perf_counter() - began), busy
+def frames_of(chunk: Chunk) -> list[Frame]:
+    return [entry for entry in codec.decode(chunk.data) if type(entry) is Frame]
 
 
 async def from_database(database: Database, job: JobSpec, coverage: Coverage) -> ReplayResult:
@@ -170,12 +217,6 @@ async def from_database(database: Database, job: JobSpec, coverage: Coverage) ->
     async with database.pool(size=2) as pool:
         chunks = Chunks(loop, lambda: reading.chunks(pool, coverage.wanted), lambda: False)
         return await anyio.to_thread.run_sync(replay, job, [ONE], chunks, coverage)
-
-
-def unpacking_us(chunks: Sequence[Chunk]) -> float:
-    began = time.perf_counter()
-    entries = sum(len(codec.decode(chunk.data)) for chunk in chunks)
-    return (time.perf_counter() - began) / entries * 1e6
 
 
 def swept(job: JobSpec, chunks: Sequence[Chunk], coverage: Coverage, desks: int) -> dict[str, Any]:

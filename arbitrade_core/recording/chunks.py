@@ -56,6 +56,7 @@ _FRAME, _STATE, _VIA, _GAP, _INPUT = range(5)
 _NOW: Callable[[Any], Ns] = attrgetter("now")
 _VALUES = itemgetter(slice(1, None, 2))
 _TEXTS = itemgetter(slice(0, None, 2))
+_KEY_OF = itemgetter(0)
 
 
 class _Tables(msgspec.Struct, array_like=True, gc=False):
@@ -286,7 +287,8 @@ def _places(templates: Sequence[bytes]) -> list[tuple[int, int]]:
         for shape, template in enumerate(templates)
         for place, text in enumerate(template.split(b"\0")[:-1])
     ]
-    return [(shape, place) for _, shape, place in sorted(found)]
+    found.sort(key=_KEY_OF)  # stable: those of one key stay by template and place
+    return [(shape, place) for _, shape, place in found]
 
 
 # --- numbers ------------------------------------------------------------------------------------------------

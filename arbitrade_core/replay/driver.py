@@ -14,6 +14,7 @@ import hashlib
 import heapq
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace as with_other
 from datetime import UTC, datetime
 from statistics import quantiles
@@ -52,6 +53,10 @@ FEES_EVERY_NS: Ns = 3_600_000_000_000
 """A desk's fees are taken to be confirmed so often, as the running bot does."""
 _APART = 1_000_000
 """between the connections of one recording and those of the next"""
+COLLECT_EVERY = 20_000
+"""frames between two looks for garbage"""
+_WHOLLY_EVERY = 64
+"""of which one looks through everything"""
 _LIVE_EVERY = 20
 """samples between two looks at which books are live"""
 _LAG_EVERY = 64
@@ -84,18 +89,33 @@ def replay(
     """
     began = cpu_s()
     run = Replay(job, wishes)
-    # The engine lives until the end, and what a frame leaves behind is little: collected between chunks.
+    with collected_rarely() as collect:
+        for chunk in chunks:
+            run.feed(chunk)
+            tell(run.now, run.frames)
+            collect(run.frames)
+            if run.over:
+                break
+        return run.finish(coverage, cpu_s() - began)
+
+
+@contextmanager
+def collected_rarely() -> Iterator[Callable[[int], None]]:
+    """Garbage is collected between chunks, told how many frames they were up to now: the engine lives until the end,
+    and what a frame leaves behind is little."""
+    times, last = 0, 0
+
+    def collect(frames: int) -> None:
+        nonlocal times, last
+        if frames - last >= COLLECT_EVERY or not times:
+            gc.collect(2 if times % _WHOLLY_EVERY == 0 else 1)
+            times, last = times + 1, frames
+
     gc.collect()
     gc.freeze()
     gc.disable()
     try:
-        for number, chunk in enumerate(chunks):
-            run.feed(chunk)
-            tell(run.now, run.frames)
-            gc.collect(2 if number % 64 == 0 else 1)
-            if run.over:
-                break
-        return run.finish(coverage, cpu_s() - began)
+        yield collect
     finally:
         gc.enable()
         gc.unfreeze()
@@ -165,8 +185,14 @@ class Replay:
         self._take(entries)
 
     def _take(self, entries: Iterable[Entry]) -> None:
-        engine, timers, heap, base, attached = self.engine, self.engine.timers, self._heap, self._base, self._attached
-        step, end_ns = engine.step, self._end_ns
+        timers, heap, base, attached, step = (
+            self.engine.timers,
+            self._heap,
+            self._base,
+            self._attached,
+            self.engine.step,
+        )
+        end_ns = self._end_ns
         for entry in entries:
             if type(entry) is Frame:
                 now = entry.now
@@ -175,7 +201,8 @@ class Replay:
                     return
                 if now >= timers.next_due or now >= self._sample_ns or (heap and now >= heap[0][0]):
                     self._advance(now)
-                entry.conn += base
+                if base:
+                    entry.conn += base
                 if entry.conn not in attached:
                     self._attach(entry.conn, None)
                 self.now = now

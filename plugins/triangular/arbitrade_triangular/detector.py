@@ -21,7 +21,7 @@ from arbitrade_core.spi import (
     Standing,
     Vanished,
 )
-from arbitrade_triangular.index import Cycle, cycles
+from arbitrade_triangular.index import NOTHING, Cycle, indexed
 
 NAME = "triangular"
 
@@ -33,15 +33,14 @@ class TriangularDetector:
 
     def __init__(self) -> None:
         self._rate: Sequence[float] = ()
-        self._cycles: list[Cycle] = []
+        self._index = NOTHING
+        self._cycles: Sequence[Cycle] = ()
         self._hurdle: list[float] = []
         self._break_even: list[float] = []
         self._floor = 1.0
         """what scoring sifts with: a hair below 1 and all hurdles, because it multiplies in another order"""
-        self._through: list[tuple[int, ...]] = []
-        """by leg: its cycles"""
-        self._others: list[tuple[tuple[LegId, ...], tuple[LegId, ...]]] = []
-        """by leg: of each of its cycles one other leg, and in the same order the other one"""
+        self._through: Sequence[tuple[int, ...]] = ()
+        self._others: Sequence[tuple[tuple[LegId, ...], tuple[LegId, ...]]] = ()
         self._rises = array("q")
         self._active: set[int] = set()
         self._active_on: dict[PairId, set[int]] = {}
@@ -56,26 +55,14 @@ class TriangularDetector:
         self._past = dict(self.detections())
         was_active = {self._cycles[cycle].key for cycle in self._active}
         self._rate = market.rate
-        self._cycles = cycles(market, port.start_assets())
+        self._index = index = indexed(market, port.start_assets(), self._index)
+        self._cycles, self._through, self._others = index.cycles, index.through, index.others
         self._hurdle = [port.required(cycle.legs) for cycle in self._cycles]
         self._break_even = [port.break_even(cycle.legs) for cycle in self._cycles]
         self._floor = min([1.0, *self._hurdle, *self._break_even]) * (1.0 - 1e-12)
         count = len(self._cycles)
         self._gross_positive, self._after_fees, self._examined = [0] * count, [0] * count, [0] * count
         self._rises = array("q", bytes(8 * len(market.rate)))
-        through: list[list[int]] = [[] for _ in market.rate]
-        others: list[tuple[list[LegId], list[LegId]]] = [([], []) for _ in market.rate]
-        # One int object a leg, whatever cycle it stands in: ids made anew for every cycle lie scattered in memory,
-        # and following them is most of what scoring costs.
-        ids = list(range(len(market.rate)))
-        for number, cycle in enumerate(self._cycles):
-            a, b, c = (ids[leg] for leg in cycle.legs)
-            for leg, one, other in ((a, b, c), (b, a, c), (c, a, b)):
-                through[leg].append(number)
-                others[leg][0].append(one)
-                others[leg][1].append(other)
-        self._through = [tuple(row) for row in through]
-        self._others = [(tuple(one), tuple(other)) for one, other in others]
         self._active, self._active_on = set(), {}
         for number in range(count):
             if self._gross(number) > self._hurdle[number]:

@@ -1,6 +1,6 @@
-"""All directed three-leg cycles over the tradable pairs that pass through a start asset."""
+"""All directed three-leg cycles over the tradable pairs that pass through a start asset, and which legs they take."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -17,6 +17,52 @@ class Cycle:
     legs: tuple[LegId, LegId, LegId]
     assets: tuple[str, str, str]
     """what each leg spends"""
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """Cycles by number, and by leg. Fees and thresholds have no part in it: it stays as long as pairs and start assets
+    do."""
+
+    of: Hashable
+    """pairs and start assets, as `subject` tells them"""
+    cycles: Sequence[Cycle]
+    through: Sequence[tuple[int, ...]]
+    """by leg: its cycles"""
+    others: Sequence[tuple[tuple[LegId, ...], tuple[LegId, ...]]]
+    """by leg: of each of its cycles one other leg, and in the same order the other one"""
+
+
+NOTHING = Index(None, (), (), ())
+
+
+def indexed(market: MarketView, start_assets: frozenset[str], known: Index) -> Index:
+    """The index for this market; `known`, when it is that still."""
+    of = subject(market, start_assets)
+    if known.of == of:
+        return known
+    found = cycles(market, start_assets)
+    through: list[list[int]] = [[] for _ in market.rate]
+    others: list[tuple[list[LegId], list[LegId]]] = [([], []) for _ in market.rate]
+    # One int object a leg, whatever cycle it stands in: ids made anew for every cycle lie scattered in memory, and
+    # following them is most of what scoring costs.
+    ids = list(range(len(market.rate)))
+    for number, cycle in enumerate(found):
+        a, b, c = (ids[leg] for leg in cycle.legs)
+        for leg, one, other in ((a, b, c), (b, a, c), (c, a, b)):
+            through[leg].append(number)
+            others[leg][0].append(one)
+            others[leg][1].append(other)
+    return Index(of, found, [tuple(row) for row in through], [(tuple(one), tuple(other)) for one, other in others])
+
+
+def subject(market: MarketView, start_assets: frozenset[str]) -> Hashable:
+    """Whatever cycles depend on."""
+    tradable = [
+        (pair.symbol, pair.base, pair.quote) if market.tradable(pair_id) else None
+        for pair_id, pair in enumerate(market.pairs)
+    ]
+    return start_assets, tuple(tradable)
 
 
 def cycles(market: MarketView, start_assets: frozenset[str]) -> list[Cycle]:
