@@ -269,7 +269,9 @@ def _check_settings(asked: Asked, job: JobSpec, problems: list[str]) -> tuple[st
     except PluginError as error:
         problems.append(str(error))
         return ()
-    takers = [executor.name for executor in own_parts(setup.parts, _DESK, "executors") if "cycle" in executor.kinds]
+    takers: list[str] = [
+        executor.name for executor in own_parts(setup.parts, _DESK, "executors") if "cycle" in executor.kinds
+    ]
     if asked.executor is not None and asked.executor not in takers:
         problems.append(f"--executor is {asked.executor!r}; those that carry out cycles are {', '.join(takers)}")
     unknown = [asset for asset in job.balances if not asset.isprintable() or " " in asset]
