@@ -23,6 +23,6 @@ def lasting_cluster() -> Iterator[Any]:
 
 @pytest.fixture
 def scheduler(lasting_cluster: Any) -> Any:
-    """Both workers are there, whatever the test before did to them."""
+    """One that lasts for all tests that kill no worker; both of its workers are there."""
     lasting_cluster.wait_for_workers(2, timeout=60)
     return lasting_cluster

@@ -29,9 +29,10 @@ def test_a_failure_there_is_told_here(scheduler: Any) -> None:
         run(job, Cluster(scheduler.scheduler_address))
 
 
-def test_a_worker_that_dies_is_replaced_and_its_group_tried_again(scheduler: Any, tmp_path: Path) -> None:
+def test_a_worker_that_dies_is_replaced_and_its_group_tried_again(tmp_path: Path) -> None:
     whole = run(fakes.job(SPACE))
-    found = run(fakes.job(SPACE, name=f"die-once {tmp_path / 'died'}"), Cluster(scheduler.scheduler_address))
+    with local_cluster(2) as mortal:
+        found = run(fakes.job(SPACE, name=f"die-once {tmp_path / 'died'}"), Cluster(mortal.scheduler_address))
     assert (tmp_path / "died").exists()
     assert found.decisions == whole.decisions
 
@@ -44,9 +45,9 @@ def test_a_recording_that_died_with_its_only_worker_is_shipped_again(tmp_path: P
     assert found.decisions == run(fakes.job({"trading.min_edge_bps": ("2", "5")})).decisions
 
 
-def test_a_group_that_kills_every_worker_fails_the_sweep(scheduler: Any) -> None:
-    with pytest.raises(SweepError, match=r"variant 0 failed.*: .*(Killed|lost)"):
-        run(fakes.job({"trading.min_edge_bps": ("2",)}, name="die"), Cluster(scheduler.scheduler_address))
+def test_a_group_that_kills_every_worker_fails_the_sweep() -> None:
+    with local_cluster(2) as mortal, pytest.raises(SweepError, match=r"variant 0 failed.*: .*(Killed|lost)"):
+        run(fakes.job({"trading.min_edge_bps": ("2",)}, name="die"), Cluster(mortal.scheduler_address))
 
 
 def test_it_does_not_wait_for_ever_for_workers_that_left(tmp_path: Path) -> None:
