@@ -46,9 +46,12 @@ demo *arguments:
 bench *arguments:
     {{ uv }} run python -m benchmarks.hot_path {{ arguments }}
 
-# every other figure: memory, time to start, alerts to a dead endpoint, toggling under load, a shadow's cost
+# every other figure: memory, replays and sweeps, recording, time to start, alerts to a dead endpoint, toggling under load, a shadow's cost
 figures:
     {{ uv }} run python -m benchmarks.footprint
+    {{ uv }} run python -m benchmarks.replay
+    {{ uv }} run python -m benchmarks.recorder
+    {{ uv }} run python -m benchmarks.desks
     {{ uv }} run python -m benchmarks.start
     {{ uv }} run python -m benchmarks.alerts
     {{ uv }} run python -m benchmarks.toggle --toggles 100 --json

@@ -6,7 +6,7 @@ kept with the job.
 
 import asyncio
 import difflib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -19,44 +19,26 @@ from pydantic import ValidationError
 from arbitrade_core.backtests import fees as profiles
 from arbitrade_core.backtests.asked import Asked, JobRefused, Told, understood
 from arbitrade_core.backtests.bridge import Chunks
+from arbitrade_core.backtests.job_settings import brought_in, named, settings_of
 from arbitrade_core.backtests.running import window_of
 from arbitrade_core.backtests.tools import Tools
-from arbitrade_core.composition import Loaded, load, overriding, own_parts
+from arbitrade_core.composition import Loaded, load, overriding
 from arbitrade_core.domain import Ns, Pair
 from arbitrade_core.engine import SYSTEM_STREAM
 from arbitrade_core.errors import ArbitradeError, PluginError, SettingsError
-from arbitrade_core.plugins import Toggle
+from arbitrade_core.plugins import State, Toggle
 from arbitrade_core.plugins.catalogue import CORE
 from arbitrade_core.replay.job import Fees, JobSpec
 from arbitrade_core.replay.results import Coverage
-from arbitrade_core.replay.stage import variables_of
 from arbitrade_core.replay.statistics import Window
-from arbitrade_core.replay.sweep.space import read_space, variable_name
-from arbitrade_core.settings.changeable import dotted, why_not
-from arbitrade_core.settings.environment import Variable, instead_of_environment
+from arbitrade_core.replay.sweep.space import variable_name
 from arbitrade_core.storage.connect import Pool
 from arbitrade_core.storage.overrides import newest
 from arbitrade_core.storage.system_state import system_state
 
-NOT_A_BACKTESTS = ("backtest", "data_dir", "database", "isolation", "log", "recording", "shadows")
-"""Sections and settings that are the process's."""
-OWN_OPTIONS = {
-    "trading.min_edge_bps": "--min-profit 5bps",
-    "trading.min_profit_valued": "--min-profit 0.05USD",
-    "trading.slippage_bps": "--slippage-bps",
-    "trading.pairs": "--pairs",
-    "paper.slippage_bps": "--slippage-bps",
-    "paper.latency_ms": "--latency-ms",
-    "paper.starting_balances": "--balance",
-    "plugins": "--plugins",
-}
-"""Settings that a job says by itself, and how."""
-ORIGIN = "the backtest"
 PLANTED = "The recorded market is simulated and its mispricings are planted: its profit says nothing about an exchange."
-_DESK = "backtest"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NO_FEES = Fees(id="none", source="none yet", as_of_ns=0, rates={})
-_MOST_NAMED = 10
 _EDGE_NS = 1_000_000_000
 VALUATION_ASSET = variable_name("trading.valuation_asset")
 NOT_RECORDED = "not recorded: "
@@ -101,16 +83,18 @@ async def present(pool: Pool) -> AbstractContextManager[Mapping[str, Toggle]]:
 
 
 async def _resolve(asked: Asked, pool: Pool, tools: Tools, now: datetime, toggles: Mapping[str, Toggle]) -> Resolved:
-    loaded = load(toggles)
+    loaded = _loaded(asked, toggles)
     if asked.plugins is None and toggles:
         enabled = tuple(entry.name for entry in loaded.catalogue.enabled() if entry.name != CORE)
         asked = msgspec.structs.replace(asked, plugins=enabled)
+    if asked.pairs is None and loaded.core.trading.pairs is not None:
+        asked = msgspec.structs.replace(asked, pairs=tuple(loaded.core.trading.pairs))
     problems: list[str] = []
     told = understood(asked, loaded.core.trading.valuation_asset, now, problems)
     profiles.known(asked.fees, problems)
     found = await _range(asked, told, pool, tools, problems)
-    job = _draft(asked, told, found, _settings(loaded, told, problems), problems)
-    executors = _check_settings(asked, job, problems)
+    job = _draft(asked, told, found, settings_of(loaded, told, problems), problems)
+    brought = brought_in(asked, job, problems)
     if found is None:
         raise JobRefused(problems)
     coverage = await tools.coverage(pool, window_of(job), job.recording, job.pairs)
@@ -132,13 +116,27 @@ async def _resolve(asked: Asked, pool: Pool, tools: Tools, now: datetime, toggle
     notes += profile.notes
     without = [symbol for symbol in asked.pairs or coverage.pairs if symbol not in profile.fees.rates]
     if without:
-        notes.append(f"no fee is known for {_named(without)}: not traded")
+        notes.append(f"no fee is known for {named(without)}: not traded")
+    if brought.funded:
+        notes.append(
+            f"no curves and no unlimited figure: {named(brought.funded)} decides from what all accounts of a replay "
+            "hold and pay, so the backtest has one account alone"
+        )
     if problems:
         raise JobRefused(problems)
-    job = job.model_copy(update={"fees": profile.fees, "ladder": profile.ladder, "executors": executors})
+    resolved = {"fees": profile.fees, "ladder": profile.ladder, "executors": brought.executors}
+    job = job.model_copy(update=resolved | {"alone": bool(brought.funded)})
     processes = asked.processes or loaded.core.backtest.processes
     resources = {"processes": processes, "dask": asked.dask} if job.sweep is not None else {}
     return Resolved(job, coverage, tuple(notes), resources)
+
+
+def _loaded(asked: Asked, toggles: Mapping[str, Toggle]) -> Loaded:
+    """As the bot is set, with plugins that only the backtest uses: they have settings, too."""
+    loaded = load(toggles)
+    off = {entry.name for entry in loaded.catalogue.entries if entry.state is State.DISABLED}
+    more = {name: Toggle(State.ENABLED, "a backtest") for name in asked.plugins or () if name in off}
+    return load({**toggles, **more}) if more else loaded
 
 
 def about(job: JobSpec) -> dict[str, Any]:
@@ -191,34 +189,6 @@ def _at(at_ns: Ns) -> datetime:
     return _EPOCH + timedelta(microseconds=at_ns // 1_000)
 
 
-# --- settings -------------------------------------------------------------------------------------------------------
-
-
-def _settings(loaded: Loaded, told: Told, problems: list[str]) -> dict[str, str]:
-    """The operator's as they are, and what the job says otherwise. No secrets, and nothing of the process's own."""
-    given = loaded.settings.given.values
-    kept = {
-        variable.name: given[variable.name]
-        for variable in loaded.settings.variables
-        if variable.name in given and variable.path[0] not in NOT_A_BACKTESTS and not _secret(variable)
-    }
-    for path, value in told.settings.items():
-        if path in OWN_OPTIONS:
-            problems.append(f"--set {path}: a backtest has its own option for that: {OWN_OPTIONS[path]}")
-        elif path.partition(".")[0] in NOT_A_BACKTESTS:
-            problems.append(f"--set {path}: it is the process's, and changes nothing in a backtest; leave it out")
-        elif any(dotted(variable) == path and _secret(variable) for variable in loaded.settings.variables):
-            problems.append(f"--set {path}: it is a secret, and a backtest has none; leave it out")
-        else:
-            kept[variable_name(path)] = value
-    return kept
-
-
-def _secret(variable: Variable) -> bool:
-    """Also where it stands inside a list or a mapping."""
-    return variable.secret or (len(variable.path) > 1 and why_not(variable) is not None)
-
-
 def _draft(
     asked: Asked,
     told: Told,
@@ -255,41 +225,6 @@ def _draft(
         raise JobRefused(problems) from error
 
 
-def _check_settings(asked: Asked, job: JobSpec, problems: list[str]) -> tuple[str, ...]:
-    """As the worker will load them. Returns the executors of cycles: the one in use, then, where the job names none,
-    all others."""
-    try:
-        with instead_of_environment(variables_of(job), ORIGIN):
-            loaded = load()
-            setup = loaded.setup(_DESK)
-            setup.register_all()
-    except SettingsError as error:
-        problems += error.problems
-        return ()
-    except PluginError as error:
-        problems.append(str(error))
-        return ()
-    takers: list[str] = [
-        executor.name for executor in own_parts(setup.parts, _DESK, "executors") if "cycle" in executor.kinds
-    ]
-    if asked.executor is not None and asked.executor not in takers:
-        problems.append(f"--executor is {asked.executor!r}; those that carry out cycles are {', '.join(takers)}")
-    unknown = [asset for asset in job.balances if not asset.isprintable() or " " in asset]
-    if unknown:
-        problems.append(f"--balance names {_named(unknown)}, which are no assets")
-    if job.sweep is not None:
-        try:
-            read_space(job)
-        except SettingsError as error:
-            problems += error.problems
-        except PluginError as error:
-            problems.append(str(error))
-    if asked.executor is not None or not takers:
-        return () if asked.executor is None else (asked.executor,)
-    usual = loaded.core.execution.executors.get("cycle", takers[0])
-    return (usual, *(name for name in takers if name != usual))
-
-
 # --- data -----------------------------------------------------------------------------------------------------------
 
 
@@ -298,7 +233,7 @@ def _missing(asked: Asked, job: JobSpec, coverage: Coverage, problems: list[str]
     whole_ns = coverage.wanted.end_ns - coverage.wanted.start_ns
     told = f"{job.start:%Y-%m-%d %H:%M:%S} to {job.end:%Y-%m-%d %H:%M:%S} UTC"
     if not coverage.covered_ns:
-        of = "" if job.pairs is None else f" of {_named(job.pairs)}"
+        of = "" if job.pairs is None else f" of {named(job.pairs)}"
         problems.append(f"nothing{of} was recorded from {told}; `arbitrade recordings list` shows what there is")
         return []
     notes = []
@@ -310,13 +245,13 @@ def _missing(asked: Asked, job: JobSpec, coverage: Coverage, problems: list[str]
     never = [symbol for symbol in job.pairs or () if symbol not in coverage.pairs]
     if never:
         near = {match for symbol in never for match in difflib.get_close_matches(symbol.upper(), coverage.pairs, n=1)}
-        hint = f"; recorded are {_named(sorted(near))}" if near else ""
-        notes.append(f"never recorded in the range: {_named(never)}{hint}")
+        hint = f"; recorded are {named(sorted(near))}" if near else ""
+        notes.append(f"never recorded in the range: {named(never)}{hint}")
     if asked.strict and notes:
         problems += [f"--strict: {note}" for note in notes]
     if coverage.overlapped:
         notes.append(
-            f"recording {_named([str(number) for number in coverage.overlapped])} of the range is not read, since one "
+            f"recording {named([str(number) for number in coverage.overlapped])} of the range is not read, since one "
             "that covers more of it was made at the same time; --recording reads a certain one"
         )
     return notes
@@ -357,8 +292,8 @@ def _check_pairs(asked: Asked, pairs: Sequence[Pair], coverage: Coverage, proble
     wrong = [symbol for symbol in asked.pairs or () if listed and symbol not in listed and symbol not in coverage.pairs]
     if wrong:
         near = {match for symbol in wrong for match in difflib.get_close_matches(symbol.upper(), listed, n=1)}
-        hint = f"; did you mean {_named(sorted(near))}?" if near else ""
-        problems.append(f"--pairs names {_named(wrong)}, which the exchange did not list then{hint}")
+        hint = f"; did you mean {named(sorted(near))}?" if near else ""
+        problems.append(f"--pairs names {named(wrong)}, which the exchange did not list then{hint}")
 
 
 def _unvalued(job: JobSpec, valuation_asset: str, pairs: Sequence[Pair]) -> list[str]:
@@ -377,12 +312,6 @@ def _unvalued(job: JobSpec, valuation_asset: str, pairs: Sequence[Pair]) -> list
     if not traded or not lost:
         return []
     return [
-        f"no pair of the backtest values {_named(lost)} in {valuation_asset}, so risk checks refuse every plan; add "
+        f"no pair of the backtest values {named(lost)} in {valuation_asset}, so risk checks refuse every plan; add "
         f"pairs such as {lost[0]}/{valuation_asset}"
     ]
-
-
-def _named(names: Collection[str]) -> str:
-    shown = list(names)[:_MOST_NAMED]
-    more = len(names) - len(shown)
-    return ", ".join(shown) + (f" and {more} more" if more else "")

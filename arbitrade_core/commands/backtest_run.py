@@ -39,7 +39,7 @@ def run(  # noqa: PLR0917 - each is an option of the command line
         list[str] | None,
         typer.Option(metavar="5bps|0.05USD", help="Least profit of a plan (required): an edge, an amount, or both."),
     ] = None,
-    pairs: Annotated[str | None, typer.Option(help="Only these, as ETH/USD,ETH/BTC. Not set: all recorded.")] = None,
+    pairs: Annotated[str | None, typer.Option(help="As ETH/USD,ETH/BTC. Not set: as the settings say.")] = None,
     fees: Annotated[
         str,
         typer.Option(

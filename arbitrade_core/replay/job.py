@@ -110,6 +110,8 @@ class JobSpec(Told):
     """variables of the environment, by name: the operator's own as they were, and what the job says otherwise"""
     curves: bool = True
     """whether to run the desks of the latency and fee curves"""
+    alone: bool = False
+    """whether there is the headline's desk and no other: a strategy decides from what all desks hold and pay"""
     sweep: SweepSpec | None = None
 
     @model_validator(mode="after")

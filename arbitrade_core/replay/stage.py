@@ -47,6 +47,8 @@ class DeskWish(msgspec.Struct, frozen=True):
 def headline_wishes(job: JobSpec) -> list[DeskWish]:
     """The job's own desk, and those of its curves. All take each appearance once, but for `unlimited`."""
     once = {"risk.once_per_appearance": "true"}
+    if job.alone:
+        return [DeskWish(HEADLINE, once)]
     wishes = [DeskWish(HEADLINE, once), DeskWish(UNLIMITED, {"risk.once_per_appearance": "false"})]
     if job.curves:
         wishes += _points(job, once, "")

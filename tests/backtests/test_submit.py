@@ -13,6 +13,7 @@ from arbitrade_core.backtests.asked import Asked, JobRefused
 from arbitrade_core.backtests.tools import Pairs
 from arbitrade_core.errors import ArbitradeError
 from arbitrade_core.replay.results import Coverage
+from arbitrade_core.replay.stage import headline_wishes
 from arbitrade_core.replay.statistics import Window
 from arbitrade_core.settings.environment import variables
 from arbitrade_core.settings.model import CoreSettings
@@ -262,3 +263,27 @@ async def test_every_executor_of_cycles_gets_curves_unless_one_is_named(
     assert await executors() == ("sequential", PATIENT)
     assert await executors(settings=(f"execution.executors=cycle={PATIENT}",)) == (PATIENT, "sequential")
     assert await executors(executor=PATIENT) == (PATIENT,)
+
+
+async def test_pairs_are_those_of_the_settings_where_none_are_named(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ARBITRADE_TRADING__PAIRS", "ETH/USD,BTC/USD,ETH/BTC")
+    assert set((await api.spec(pool, (await submitted(pool)).id)).pairs or ()) == {"ETH/USD", "BTC/USD", "ETH/BTC"}
+    assert (await api.spec(pool, (await submitted(pool, pairs=("ETH/USD",))).id)).pairs == ("ETH/USD",)
+
+
+async def test_a_strategy_that_decides_from_what_all_desks_hold_has_one_desk_alone_and_no_sweep(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ARBITRADE_EXPERIMENTAL", "statarb")
+    monkeypatch.setenv("ARBITRADE_STATARB__ALLOCATION", "BTC=0.1,ETH=1,USD=100")
+    plugins = ("kraken", "triangular", "statarb")
+    told = await submitted(pool, balances=("USD=10000,BTC=1,ETH=10",), plugins=plugins)
+    assert [wish.name for wish in headline_wishes(await api.spec(pool, told.id))] == ["headline"]
+    assert any("statarb decides from what all accounts of a replay hold" in note for note in told.notes)
+    without = await submitted(pool, plugins=("kraken", "triangular"))
+    assert len(headline_wishes(await api.spec(pool, without.id))) > 2
+    with pytest.raises(JobRefused, match="--sweep: statarb decides from what all variants hold and pay"):
+        await submitted(pool, plugins=plugins, sweep=("trading.min_edge_bps=2,5",))
+    assert len(await storage.jobs(pool, 10)) == 2
