@@ -262,7 +262,8 @@ async def _guarded(session: Session) -> AsyncIterator[None]:
     core = session.loaded.core
     entries = session.loaded.catalogue.entries
     watchdog = Watchdog(
-        lambda: session.shell.beats,
+        # A loop that takes frames lives, however far behind it is: a transport may hand on thousands before it lets go.
+        lambda: session.shell.beats + session.engine.frames,
         core.isolation.hang_s,
         core.data_path,
         owner_of_files(entries),

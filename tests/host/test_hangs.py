@@ -143,3 +143,15 @@ def test_a_watchdog_of_a_loop_that_beats_leaves_nothing_behind(tmp_path: Path) -
 def test_a_note_names_the_plugin_and_its_checks(tmp_path: Path) -> None:
     (tmp_path / "hung.json").write_text('{"plugin":"mine","stack":"here","checks":["picky"]}')
     assert last_hang(tmp_path, lambda file: None) == Hang("mine", "here", ("picky",))
+
+
+async def test_a_loop_that_is_kept_busy_by_frames_does_not_hang(run: Run) -> None:
+    """A transport may hand on thousands in one go. Were it taken for a hang, this process would end."""
+    async with run(ISOLATION__HANG_S=HANG_S) as bot:
+        await bot.trades()
+        shell = bot.session.shell
+        conn, frames = next(iter(shell._connections)), bot.session.engine.frames
+        until = time.monotonic() + 2 * float(HANG_S)
+        while time.monotonic() < until:
+            shell.on_frame(conn, b'{"channel":"heartbeat"}')
+        assert bot.session.engine.frames > frames
