@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace as with_other
 from datetime import UTC, datetime
+from decimal import Decimal
 from statistics import quantiles
 
 from arbitrade_core.desk import Desk
@@ -154,6 +155,8 @@ class Replay:
         self._records = {name: DeskRecords(detail=wish.detail) for name, wish in self._wishes.items()}
         self._desks = {desk.id: desk for desk in self.engine.desks}
         self._worth: dict[str, list[Worth]] = {name: [] for name, wish in self._wishes.items() if wish.detail}
+        self._marked: dict[str, Decimal | None] = {}
+        """by desk: what was looked at last"""
         self._every_ns = max(1, (self._end_ns - self._start_ns) // SAMPLES)
         self._sample_ns = self._start_ns
         self._fees_ns = self._start_ns
@@ -278,6 +281,7 @@ class Replay:
             self.now = max(self.now, due)
             if timers.next_due <= due:
                 self._step(Tick(self.now))
+                self._look_at_marked()
             elif heap and heap[0][0] <= due:
                 self._step(heapq.heappop(heap)[2])
             else:
@@ -301,8 +305,15 @@ class Replay:
         for name, fees in self._stage.fees.items():
             self._step(FeesLoaded(name, fresh[fees.id], now))
 
+    def _look_at_marked(self) -> None:
+        """Drawdown is measured whenever inventory is marked, so the series has these moments, too."""
+        for name in self._worth:
+            if self._desks[name].conductor.results.last_revaluation is not self._marked.get(name):
+                self._look_at(name)
+
     def _look_at(self, name: str) -> None:
         results = self._desks[name].conductor.results
+        self._marked[name] = results.last_revaluation
         with exact():
             self._worth[name].append(Worth(self.now, results.trading, results.revaluation))
 

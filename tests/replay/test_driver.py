@@ -287,3 +287,11 @@ def test_each_executor_has_curves_of_its_own(run: Recorded, monkeypatch: pytest.
         places = [[point.at for point in each.curve.points] for each in curves]
         assert places[0] == places[1]
         assert len(places[0]) >= 5
+
+
+def test_the_largest_drawdown_is_the_deepest_fall_of_the_series(run: Recorded) -> None:
+    job = run.job(curves=False)
+    result = replay(job, headline_wishes(job), run.chunks, run.coverage)
+    found = report(job, result)
+    assert found.deepest is not None
+    assert found.deepest.depth == result.desks["headline"].drawdown_valued > 0
